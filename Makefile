@@ -1,0 +1,157 @@
+# Holdfast: one file builds, tests and installs everything. `make help` lists the targets.
+
+BUILD   ?= build
+CC      ?= cc
+PREFIX  ?= /usr/local
+CYCLES  ?= 20
+SANITIZE ?=
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror
+CPPFLAGS += -Iinclude -I. -D_GNU_SOURCE
+CFLAGS  ?= -O2 -g
+CFLAGS  += -std=c11 $(WARNINGS) $(SANITIZE) -fno-omit-frame-pointer -pthread
+LDLIBS   = -luring -lxxhash -lm
+LDFLAGS += $(SANITIZE) -pthread
+# The servers and tools allocate through jemalloc; sanitizers bring their own allocator.
+ifeq ($(SANITIZE),)
+LDLIBS  += -ljemalloc
+endif
+
+LIB_SRC      = $(wildcard engine/*.c wal/*.c net/*.c)
+LIB_SRC     := $(filter-out net/holdfastd.c,$(LIB_SRC))
+TEST_LIB_SRC = $(wildcard tests/lib/*.c)
+UNIT_SRC     = $(wildcard tests/unit/*.c)
+STRESS_SRC   = $(wildcard tests/stress/*.c)
+FUZZ_SRC     = $(wildcard tests/fuzz/*.c)
+
+LIB      = $(BUILD)/libholdfast.a
+TEST_LIB = $(BUILD)/libtest.a
+PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-demo)
+STRESS   = $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(STRESS_SRC))
+FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+CRASH    = $(BUILD)/crash
+UNIT     = $(BUILD)/unit
+
+object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+.PHONY: all programs run demo test stress crash fuzz bench asan tsan lint format install clean help setup
+.DEFAULT_GOAL := all
+
+all: setup ## build the programs (installing what is missing first)
+	@$(MAKE) --no-print-directory programs
+
+programs: $(PROGRAMS) $(LIB)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install the Debian packages that are missing
+	@tools/setup build
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIB): $(call object,$(LIB_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(TEST_LIB): $(call object,$(TEST_LIB_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/holdfastd: $(call object,net/holdfastd.c) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast: $(call object,tools/holdfast.c) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast-wal: $(call object,tools/holdfast-wal.c tools/ledger.c) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast-bench: $(call object,$(wildcard bench/*.c)) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(UNIT): $(call object,$(UNIT_SRC)) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ -lcriterion $(LDLIBS) -o $@
+
+$(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/stress/%: $(BUILD)/obj/tests/stress/%.o $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+run: all ## start the server in the foreground: data in ./data, 127.0.0.1:7411
+	@exec $(BUILD)/holdfastd
+
+demo: all ## the founding story on a real server: 500 places, 1000 people, two crashes
+	@$(BUILD)/holdfast-demo --server-program $(BUILD)/holdfastd --wal-program $(BUILD)/holdfast-wal
+
+bench: all ## a short load on a server of its own
+	@bench/run $(BUILD)
+
+test: ## install what is missing, build and run all tests
+	@tools/setup test
+	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ)
+	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
+
+stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
+	@tools/setup build
+	@$(MAKE) --no-print-directory $(STRESS)
+	@tests/stress/run $(BUILD) $(STRESS)
+
+crash: ## kill -9 the server CYCLES times under load and check everything after each (CYCLES=20)
+	@tools/setup build
+	@$(MAKE) --no-print-directory programs $(CRASH)
+	@$(CRASH) --cycles $(CYCLES) --programs $(BUILD)
+
+fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
+	@tools/setup build
+	@$(MAKE) --no-print-directory $(FUZZ)
+	@for fuzz in $(FUZZ); do $$fuzz --rounds 20000000 || exit 1; done
+
+asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/setup test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" \
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" test
+
+tsan: ## the stress tests and the server under ThreadSanitizer
+	@tools/setup build
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g" \
+	  SANITIZE="-fsanitize=thread" stress
+
+lint: ## clang-format, clang-tidy, cppcheck, and a build with clang
+	@tools/setup lint
+	@tools/lint $(BUILD)
+
+format: ## let clang-format lay out every source file
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all ## install programs, library and headers under PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/holdfast
+	install $(BUILD)/holdfastd $(BUILD)/holdfast $(BUILD)/holdfast-wal $(BUILD)/holdfast-bench $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 include/holdfast/*.h $(DESTDIR)$(PREFIX)/include/holdfast
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

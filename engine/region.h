@@ -1,0 +1,107 @@
+/*
+ * The region: one shared-memory segment with everything that the engine knows.
+ *
+ *   header           what this is, and where the parts are
+ *   inventory cells  one for each inventory, in the order of creation
+ *   inventory index  open addressing, cell number + 1 by inventory id
+ *   reservations     one cache line each, allotted in chunks from the start
+ *   index            heads of the chains of reservations, by reservation id
+ *
+ * It is an anonymous memory file (memfd), sparse: pages are paid for as they are touched, and the
+ * kernel frees it with the process, however that ends. DIR/region is a link to it under /proc, so
+ * that other processes can attach read-only and read availability without a system call. It is
+ * never read after a crash: recovery makes a new one from the log.
+ */
+#ifndef HF_ENGINE_REGION_H
+#define HF_ENGINE_REGION_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomics.h"
+#include "engine/inventory.h"
+#include "engine/reservation.h"
+
+#define HF_REGION_MAGIC  0x4e4f494745524648ull /* "HFREGION" */
+#define HF_REGION_FORMAT 1
+
+enum hf_region_state {
+    HF_REGION_RECOVERING = 1,
+    HF_REGION_READY = 2,
+    HF_REGION_CLOSED = 3,
+};
+
+/* At offset 0. Constant once the state is READY, but for the fields marked _Atomic. */
+struct hf_region_header {
+    uint64_t magic;
+    uint32_t format;
+    uint32_t header_bytes;
+    uint64_t total_bytes;
+    uint8_t log_id[16];
+    uint64_t process_id;
+    uint64_t hash_seed; /* of reservation ids */
+    uint64_t inventories_offset;
+    uint64_t inventory_index_offset;
+    uint64_t reservations_offset;
+    uint64_t index_offset;
+    uint32_t inventory_bytes;   /* of a cell */
+    uint32_t reservation_bytes; /* of a reservation */
+    uint32_t max_inventories;
+    uint32_t max_reservations;      /* allotted at most, chunks in use by actors included */
+    uint32_t inventory_index_count; /* entries: a power of two */
+    uint32_t index_count;           /* heads: a power of two */
+    _Atomic uint32_t state;         /* enum hf_region_state; written by the owner */
+
+    /* Written by whoever creates an inventory. `creating` is the right to: one actor at a time. */
+    alignas(HF_CACHE_LINE_BYTES) _Atomic uint32_t inventory_count;
+    _Atomic uint32_t creating;
+    /* Written by all actors, once for a chunk. */
+    alignas(HF_CACHE_LINE_BYTES) _Atomic uint32_t reservation_end; /* allotted so far */
+};
+
+/* A mapped region. The pointers are derived from the header. */
+struct hf_region {
+    struct hf_region_header *header;
+    struct hf_inventory_cell *inventories;
+    _Atomic uint32_t *inventory_index;
+    struct hf_reservation_cell *reservations; /* [0] is never used: 0 means none */
+    _Atomic uint32_t *index;
+    int file;   /* the memory file */
+    char *link; /* DIR/region, or NULL */
+};
+
+/*
+ * Makes a region of its own. max_inventories: 1 .. 2^24, max_reservations: 1 .. 2^31 - 2^16.
+ * 0, -EINVAL or -errno of the memory file. Nothing of it is touched yet but the header.
+ */
+int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_t max_reservations);
+
+/* Makes DIR/region point to the region. 0 or -errno. */
+int hf_region_publish(struct hf_region *region, const char *directory);
+
+/* Removes the link, unmaps. */
+void hf_region_close(struct hf_region *region);
+
+/* Maps the region of the server that runs on `directory`, read-only. 0; -ENOENT: no server runs
+ * there; -EPROTO: a region that this version does not know; else -errno. */
+int hf_region_attach(struct hf_region *region, const char *directory);
+void hf_region_detach(struct hf_region *region);
+
+/* The cell of an inventory, or NULL. Any thread or process. */
+struct hf_inventory_cell *hf_region_find_inventory(const struct hf_region *region,
+                                                   uint64_t inventory_id);
+
+/* Takes the right to create inventories. False: another actor has it, put the operation aside. */
+bool hf_region_begin_create(struct hf_region *region);
+void hf_region_end_create(struct hf_region *region);
+
+/* The next free cell, not visible yet; NULL: all are taken. By whoever has the right to create. */
+struct hf_inventory_cell *hf_region_next_inventory(struct hf_region *region);
+
+/* Makes the next free cell, which the caller filled, visible. By whoever has the right to create.
+ */
+void hf_region_insert_inventory(struct hf_region *region);
+
+#endif

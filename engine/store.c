@@ -1,0 +1,123 @@
+/* The store: see store.h. */
+#include "engine/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/replay.h"
+
+#define EXIT_LOG_FAILED 70 /* EX_SOFTWARE of sysexits.h */
+
+static void end_process(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "holdfast: %s\n", text);
+    _exit(EXIT_LOG_FAILED);
+}
+
+static const char *replay_record(void *context, const uint8_t *record)
+{
+    return hf_replay_apply(context, record);
+}
+
+static const char *end_replay(void *context)
+{
+    return hf_replay_finish(context);
+}
+
+static int explain_region(int result, const struct hf_store_options *options, char *error)
+{
+    if (result == -EINVAL)
+        snprintf(error, HF_LOG_ERROR_BYTES,
+                 "--max-inventories must be 1 .. 16777216 and --max-reservations 1 .. 2147418112");
+    else
+        snprintf(error, HF_LOG_ERROR_BYTES,
+                 "cannot map memory for %u inventories and %u reservations: %s; choose a smaller "
+                 "--max-reservations",
+                 options->max_inventories, options->max_reservations, strerror(-result));
+    return result;
+}
+
+/* Opens the log, replaying it into the region. */
+static int recover(struct hf_store *store, const struct hf_store_options *options,
+                   struct hf_region *region, char *error)
+{
+    struct hf_replay replay;
+    hf_replay_init(&replay, region);
+    struct hf_log_options log_options = {
+        .directory = options->directory,
+        .io = options->io,
+        .segment_bytes = options->segment_bytes,
+        .ring_slots = options->ring_slots,
+        .writes_inflight = options->writes_inflight,
+        .durability = options->durability,
+        .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
+        .failure_context = options->failure_context,
+        .replay = replay_record,
+        .replay_end = end_replay,
+        .replay_context = &replay,
+    };
+    uint64_t started_ns = hf_monotonic_now_ns();
+    int result = hf_log_open(&store->log, &log_options, error);
+    if (result != 0)
+        return result;
+    store->recovered_reservations = replay.reservations;
+    store->recovery_ns = hf_monotonic_now_ns() - started_ns;
+    return 0;
+}
+
+int hf_store_open(struct hf_store **opened, const struct hf_store_options *given,
+                  char error[HF_LOG_ERROR_BYTES])
+{
+    struct hf_store_options options = *given;
+    if (options.max_inventories == 0)
+        options.max_inventories = HF_DEFAULT_MAX_INVENTORIES;
+    if (options.max_reservations == 0)
+        options.max_reservations = HF_DEFAULT_MAX_RESERVATIONS;
+    error[0] = '\0';
+
+    struct hf_store *store = aligned_alloc(HF_CACHE_LINE_BYTES, sizeof *store);
+    if (store == NULL) {
+        snprintf(error, HF_LOG_ERROR_BYTES, "out of memory");
+        return -ENOMEM;
+    }
+    memset(store, 0, sizeof *store);
+    struct hf_region region;
+    int result = hf_region_create(&region, options.max_inventories, options.max_reservations);
+    if (result != 0) {
+        explain_region(result, &options, error);
+        goto free_store;
+    }
+    result = recover(store, &options, &region, error);
+    if (result != 0)
+        goto close_region;
+    memcpy(region.header->log_id, store->log.flusher.log_id, sizeof region.header->log_id);
+    result = hf_region_publish(&region, options.directory);
+    if (result != 0) {
+        snprintf(error, HF_LOG_ERROR_BYTES, "cannot make the link %s/region: %s", options.directory,
+                 strerror(-result));
+        hf_log_close(&store->log);
+        goto close_region;
+    }
+    hf_engine_init(&store->engine, &region);
+    store->started_at_ns = hf_server_clock_now_ns(&store->log.clock);
+    *opened = store;
+    return 0;
+
+close_region:
+    hf_region_close(&region);
+free_store:
+    free(store);
+    return result;
+}
+
+int hf_store_close(struct hf_store *store)
+{
+    int result = hf_log_close(&store->log);
+    hf_region_close(&store->engine.region);
+    free(store);
+    return result;
+}

@@ -1,0 +1,44 @@
+/*
+ * The store: one directory brought to life. The region rebuilt from the log, the log open for
+ * appending, the engine ready for actors. The server and the embedded API both stand on it.
+ */
+#ifndef HF_ENGINE_STORE_H
+#define HF_ENGINE_STORE_H
+
+#include "engine/engine.h"
+#include "wal/log.h"
+
+#define HF_DEFAULT_MAX_INVENTORIES  65536u
+#define HF_DEFAULT_MAX_RESERVATIONS 16777216u
+
+struct hf_store_options {
+    const char *directory;
+    struct hf_io *io;          /* NULL: the real one */
+    uint32_t max_inventories;  /* 0: the default */
+    uint32_t max_reservations; /* 0: the default */
+    uint64_t segment_bytes;    /* 0: the default; only for a new log */
+    uint32_t ring_slots;       /* 0: the default */
+    uint32_t writes_inflight;  /* 0: the default */
+    enum hf_durability durability;
+    hf_flusher_failure
+        *on_failure; /* NULL: a line on stderr, and the process ends with status 70 */
+    void *failure_context;
+};
+
+struct hf_store {
+    struct hf_log log;
+    struct hf_engine engine;
+    uint64_t recovered_reservations;
+    uint64_t recovery_ns; /* reading, replaying and deriving */
+    uint64_t started_at_ns;
+};
+
+/* 0, or -errno with a line in `error` that says what to do. Recovers; see wal/log.h. */
+int hf_store_open(struct hf_store **store, const struct hf_store_options *options,
+                  char error[HF_LOG_ERROR_BYTES]);
+
+/* All actors are closed and hf_flusher_idle() was true: writes the STOP block and frees everything.
+ * 0 or -errno. */
+int hf_store_close(struct hf_store *store);
+
+#endif

@@ -1,0 +1,96 @@
+/* The table; its protocol is told in table.h. */
+#include "engine/table.h"
+
+#include <string.h>
+
+#define CHUNK_CELLS 32
+#define HEAD_TAKEN  (1u << 31)
+
+static _Atomic uint32_t *head_of(const struct hf_region *region, uint64_t hash)
+{
+    return &region->index[hash & (region->header->index_count - 1)];
+}
+
+static struct hf_reservation_cell *search(const struct hf_region *region, uint32_t number,
+                                          const struct hf_id *id)
+{
+    while (number != 0) {
+        struct hf_reservation_cell *cell = &region->reservations[number];
+        if (memcmp(cell->id, id->bytes, sizeof id->bytes) == 0)
+            return cell;
+        number = cell->next;
+    }
+    return NULL;
+}
+
+enum hf_lookup hf_table_find(const struct hf_region *region, const struct hf_id *id, uint64_t hash,
+                             struct hf_reservation_cell **cell)
+{
+    /* Acquire, pairs with hf_chain_insert(): the cell, and all behind it, are filled. */
+    uint32_t head = hf_load_acquire(head_of(region, hash));
+    if (head & HEAD_TAKEN)
+        return HF_LOOKUP_TAKEN;
+    *cell = search(region, head, id);
+    return *cell != NULL ? HF_LOOKUP_FOUND : HF_LOOKUP_ABSENT;
+}
+
+enum hf_lookup hf_table_take(struct hf_region *region, const struct hf_id *id, uint64_t hash,
+                             struct hf_chain *chain, struct hf_reservation_cell **cell)
+{
+    _Atomic uint32_t *head_place = head_of(region, hash);
+    uint32_t head = hf_load_acquire(head_place); /* as in hf_table_find() */
+    do {
+        if (head & HEAD_TAKEN)
+            return HF_LOOKUP_TAKEN;
+        *cell = search(region, head, id);
+        if (*cell != NULL)
+            return HF_LOOKUP_FOUND;
+        /* acq_rel. Release: whoever misses the units that we claim next sees the chain taken.
+         * Success says that the head is the one that was searched: the id is still absent. */
+    } while (!hf_cas_acq_rel(head_place, &head, head | HEAD_TAKEN));
+    *chain = (struct hf_chain){.head = head_place, .first = head};
+    return HF_LOOKUP_ABSENT;
+}
+
+void hf_chain_leave(struct hf_chain *chain)
+{
+    hf_store_release(chain->head, chain->first); /* pairs with the loads of the head */
+}
+
+void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
+                     struct hf_allotment *allotment)
+{
+    uint32_t number = allotment->next++;
+    region->reservations[number].next = chain->first;
+    hf_store_release(chain->head, number); /* pairs with the loads of the head */
+}
+
+bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment)
+{
+    if (allotment->next != allotment->end)
+        return true;
+    _Atomic uint32_t *allotted = &region->header->reservation_end;
+    uint32_t end = hf_load_relaxed(allotted); /* the CAS decides */
+    for (;;) {
+        uint32_t left = region->header->max_reservations + 1 - end;
+        uint32_t count = left < CHUNK_CELLS ? left : CHUNK_CELLS;
+        if (count == 0)
+            return false;
+        /* acq_rel: pairs with hf_table_allotted(); the cells themselves are zero from the start. */
+        if (hf_cas_weak_acq_rel(allotted, &end, end + count)) {
+            *allotment = (struct hf_allotment){.next = end, .end = end + count};
+            return true;
+        }
+    }
+}
+
+struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
+                                               const struct hf_allotment *allotment)
+{
+    return &region->reservations[allotment->next];
+}
+
+uint32_t hf_table_allotted(const struct hf_region *region)
+{
+    return hf_load_acquire(&region->header->reservation_end) - 1; /* pairs with hf_table_allot() */
+}

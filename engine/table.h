@@ -1,0 +1,82 @@
+/*
+ * The table: finds a reservation by its id, and decides who decides about an id.
+ *
+ * The index is an array of chain heads; a chain links cells through their `next`. A head is one
+ * word: bits 0 .. 30  number of the chain's first cell; 0: the chain is empty bit  31       taken:
+ * somebody is deciding about an id of this chain
+ *
+ * Two requests with one id in flight: the first to take the chain decides; the second is put aside,
+ * not answered, until the first is decided. Nobody waits. Taking is a CAS on the head; while it is
+ * taken nobody else changes it, so inserting a cell and leaving is one plain store. A refusal
+ * leaves no trace that would have to be taken out again.
+ *
+ * The argument. A grant takes the chain, looks the id up, claims, and inserts. Until it leaves, no
+ * other grant of that id can: so "looked up and not there" stays true until it inserts (no id is
+ * granted twice). A lookup outside loads the head once. If that is taken, the lookup is put aside.
+ * If not, all who decided before have inserted, and the chain from that head is what was true at
+ * the instant of the load. So whoever is refused since a word showed too few units, and looks the
+ * id up after that load: had the missing units gone to this very id, then its grant had taken the
+ * chain before, and either still has it (put aside) or has inserted (found). A refusal never denies
+ * a grant that exists (HONEST-NO), and NOT_FOUND never hides one whose units others already miss.
+ *
+ * A chain serves all ids that hash to it: meeting a stranger's decision there costs one retry.
+ */
+#ifndef HF_ENGINE_TABLE_H
+#define HF_ENGINE_TABLE_H
+
+#include "engine/region.h"
+
+/* One thread's stock of free cells, allotted in chunks so that threads do not meet at one counter.
+ */
+struct hf_allotment {
+    uint32_t next, end;
+};
+
+enum hf_lookup {
+    HF_LOOKUP_FOUND,
+    HF_LOOKUP_ABSENT,
+    HF_LOOKUP_TAKEN, /* somebody is deciding there: put the operation aside */
+};
+
+/* A chain that the caller has taken. */
+struct hf_chain {
+    _Atomic uint32_t *head;
+    uint32_t first; /* its first cell */
+};
+
+/* What is true of the id at one instant. FOUND sets *cell. */
+enum hf_lookup hf_table_find(const struct hf_region *region, const struct hf_id *id, uint64_t hash,
+                             struct hf_reservation_cell **cell);
+
+/*
+ * Takes the chain of the id to decide about it. TAKEN: somebody else has it. FOUND: the id is known
+ * already; the chain is left alone. ABSENT: the chain is the caller's until hf_chain_insert() or
+ * hf_chain_leave().
+ */
+enum hf_lookup hf_table_take(struct hf_region *region, const struct hf_id *id, uint64_t hash,
+                             struct hf_chain *chain, struct hf_reservation_cell **cell);
+
+/* Leaves the chain as it was. */
+void hf_chain_leave(struct hf_chain *chain);
+
+/* Makes the free cell reachable, takes it out of stock, and leaves the chain. */
+void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
+                     struct hf_allotment *allotment);
+
+/* Makes sure that there is a free cell in stock. False: the table is full. */
+bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment);
+
+/* The free cell that the next hf_chain_insert() will insert: fill it, its word included. */
+struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
+                                               const struct hf_allotment *allotment);
+
+/* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
+uint32_t hf_table_allotted(const struct hf_region *region);
+
+/* Brings the head of a chain into the cache, for a lookup soon. */
+static inline void hf_table_prefetch(const struct hf_region *region, uint64_t hash)
+{
+    __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)]);
+}
+
+#endif

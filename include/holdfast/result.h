@@ -1,0 +1,87 @@
+/*
+ * Results: every answer Holdfast gives, with the number that stands for it on the wire.
+ *
+ * A number never changes its meaning. Its hundreds are its group, which tells what the client may
+ * conclude; a client that meets a number it does not know acts on the group.
+ */
+#ifndef HOLDFAST_RESULT_H
+#define HOLDFAST_RESULT_H
+
+#include <stdint.h>
+
+/* X(name, number, meaning) */
+#define HF_RESULTS(X)                                                                              \
+    X(GRANTED, 100, "the reservation stands: the units are the customer's")                        \
+    X(CANCELLED, 101, "the reservation is cancelled and its units were given back, once")          \
+    X(FOUND, 102, "here is what was asked for")                                                    \
+    X(CREATED, 103, "the inventory exists with these parameters")                                  \
+    X(OK, 104, "done")                                                                             \
+    X(SOLD_OUT, 200, "fewer units are available than were asked for; nothing changed")             \
+    X(NOT_FOUND, 201, "there is no reservation with this id; nothing changed")                     \
+    X(ID_REUSED, 300, "this reservation id stands for other parameters; `field` names which")      \
+    X(INVENTORY_EXISTS, 301, "this inventory has other parameters; `field` names which")           \
+    X(BAD_FRAME, 400, "the frame's length or reserved bytes do not fit its operation")             \
+    X(UNKNOWN_OPERATION, 401, "this server does not know the operation")                           \
+    X(UNSUPPORTED_VERSION, 402, "this server does not speak that protocol version")                \
+    X(BAD_FIELD, 403, "a field has an impossible value; `field` names it")                         \
+    X(UNKNOWN_INVENTORY, 404, "there is no such inventory")                                        \
+    X(FRAME_TOO_LARGE, 405, "the frame exceeds the limit; the connection is closed")               \
+    X(RESERVATIONS_FULL, 500, "the server holds as many reservations as --max-reservations allows") \
+    X(INVENTORIES_FULL, 501, "the server holds as many inventories as --max-inventories allows")   \
+    X(SHUTTING_DOWN, 502, "the server is stopping; nothing was done")                              \
+    X(STORAGE_FULL, 503, "the disk has no room for the log; nothing was done")                     \
+    X(OUTCOME_UNKNOWN, 600, "no answer came; repeat the same id, or look it up, to learn it")      \
+    X(NOT_CONNECTED, 601, "the server could not be reached; the request was never sent")
+
+enum hf_result {
+#define X(name, number, meaning) HF_##name = number,
+    HF_RESULTS(X)
+#undef X
+};
+
+/* What a client may conclude from a result: its number / 100. */
+enum hf_group {
+    HF_GROUP_YES = 1,         /* done, and it stays done */
+    HF_GROUP_NO = 2,          /* definitely not done: nothing changed */
+    HF_GROUP_CONFLICT = 3,    /* the request contradicts what is known: nothing changed */
+    HF_GROUP_BAD_REQUEST = 4, /* can never succeed as it is: nothing changed */
+    HF_GROUP_RETRY = 5,       /* nothing was done; the same request may succeed later */
+    HF_GROUP_UNKNOWN = 6,     /* may or may not have been done; repeat the id to learn which */
+};
+
+static inline enum hf_group hf_result_group(unsigned result)
+{
+    return (enum hf_group)(result / 100);
+}
+
+/* The name ("GRANTED"), or "UNKNOWN_RESULT". Static storage. */
+const char *hf_result_name(unsigned result);
+
+/* The meaning in one sentence, or a sentence made from the group. Static storage. */
+const char *hf_result_meaning(unsigned result);
+
+/* Fields that a BAD_FIELD, ID_REUSED or INVENTORY_EXISTS reply can name. X(name, number, text) */
+#define HF_FIELDS(X)                                                                               \
+    X(NONE, 0, "")                                                                                 \
+    X(RESERVATION_ID, 1, "reservation_id")                                                         \
+    X(INVENTORY_ID, 2, "inventory_id")                                                             \
+    X(CUSTOMER_ID, 3, "customer_id")                                                               \
+    X(QTY, 4, "qty")                                                                               \
+    X(PRODUCT_ID, 5, "product_id")                                                                 \
+    X(CAPACITY, 6, "capacity")                                                                     \
+    X(LIMIT, 7, "limit")                                                                           \
+    X(RESERVED, 8, "reserved bytes")                                                               \
+    X(FRAME_BYTES, 9, "frame_bytes")                                                               \
+    X(OPERATION, 10, "operation")                                                                  \
+    X(VERSION, 11, "version")
+
+enum hf_field {
+#define X(name, number, text) HF_FIELD_##name = number,
+    HF_FIELDS(X)
+#undef X
+};
+
+/* "qty", or "unknown field". Static storage. */
+const char *hf_field_name(unsigned field);
+
+#endif

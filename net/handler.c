@@ -1,0 +1,250 @@
+/* The handler: see handler.h. */
+#include "net/handler.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+/* What one connection may be owed before it is stalled: about 10,000 replies. */
+#define MAX_OWED_BYTES (1u << 20)
+
+/* Cells hashed at a time: some tens of microseconds. */
+#define HASH_STEP_CELLS 1024
+
+int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct hf_actor *actor,
+                    struct hf_await *await, struct hf_chunk_pool *pool)
+{
+    *handler = (struct hf_handler){
+        .server = server,
+        .actor = actor,
+        .await = await,
+        .pool = pool,
+        .page = malloc(HF_MAX_LIST_ENTRIES * sizeof(struct hf_inventory)),
+        .scratch = malloc(HF_MAX_REPLY_BYTES),
+    };
+    return handler->page == NULL || handler->scratch == NULL ? -ENOMEM : 0;
+}
+
+void hf_handler_close(struct hf_handler *handler)
+{
+    free(handler->page);
+    free(handler->scratch);
+}
+
+static enum hf_handled answer_now(struct hf_handler *handler, struct hf_connection *connection,
+                                  const uint8_t *reply, size_t bytes)
+{
+    return hf_output_append(&connection->output, handler->pool, reply, bytes)
+               ? HF_HANDLED
+               : HF_HANDLED_NO_MEMORY;
+}
+
+static enum hf_handled answer_short(struct hf_handler *handler, struct hf_connection *connection,
+                                    const struct hf_frame *frame, unsigned result, unsigned field)
+{
+    uint8_t reply[HF_SHORT_REPLY_BYTES];
+    size_t bytes = hf_reply_encode_short(reply, frame->operation, frame->tag, result, field, 0, 0);
+    return answer_now(handler, connection, reply, bytes);
+}
+
+static enum hf_handled stall(struct hf_connection *connection, enum hf_stall why)
+{
+    connection->stall = why;
+    return HF_HANDLED_STALLED;
+}
+
+/* The place for a reply that waits for `lsn`. The caller made sure that there is room. */
+static struct hf_awaiting *await_commit(struct hf_handler *handler,
+                                        struct hf_connection *connection, uint64_t lsn)
+{
+    struct hf_awaiting *awaiting = hf_await_push(handler->await);
+    HF_CHECK(awaiting != NULL);
+    awaiting->lsn = lsn;
+    awaiting->slot = connection->slot;
+    awaiting->generation = connection->generation;
+    connection->awaiting++;
+    return awaiting;
+}
+
+/* Encodes what the engine said into `out`. Returns the size of the reply. */
+static size_t encode_outcome(uint8_t *out, const struct hf_frame *frame,
+                             const struct hf_outcome *outcome)
+{
+    if (hf_result_group(outcome->result) != HF_GROUP_YES)
+        return hf_reply_encode_short(out, frame->operation, frame->tag, outcome->result,
+                                     outcome->field, outcome->availability.available,
+                                     outcome->availability.version);
+    if (frame->operation == HF_OP_INVENTORY_CREATE || frame->operation == HF_OP_INVENTORY_GET)
+        return hf_reply_encode_inventory(out, frame->operation, frame->tag, outcome->result,
+                                         &outcome->inventory);
+    return hf_reply_encode_reservation(out, frame->operation, frame->tag, outcome->result,
+                                       &outcome->reservation, outcome->repeated);
+}
+
+static enum hf_handled answer_outcome(struct hf_handler *handler, struct hf_connection *connection,
+                                      const struct hf_frame *frame,
+                                      const struct hf_outcome *outcome)
+{
+    if (outcome->wait_for_lsn != 0) {
+        struct hf_awaiting *awaiting = await_commit(handler, connection, outcome->wait_for_lsn);
+        awaiting->frame_bytes = (uint32_t)encode_outcome(awaiting->frame, frame, outcome);
+        return HF_HANDLED;
+    }
+    uint8_t reply[HF_RESERVATION_REPLY_BYTES];
+    return answer_now(handler, connection, reply, encode_outcome(reply, frame, outcome));
+}
+
+static enum hf_handled put_aside(struct hf_handler *handler, struct hf_connection *connection,
+                                 const struct hf_frame *frame, const struct hf_outcome *outcome)
+{
+    if (outcome->result == HF_PUT_ASIDE_BUSY)
+        return stall(connection, HF_STALL_BUSY);
+    /* The ring is full. With a full disk that may last, so say so instead of making the client
+     * wait. */
+    if (hf_segments_error(&handler->server->store->log.segments) != 0)
+        return answer_short(handler, connection, frame, HF_STORAGE_FULL, HF_FIELD_NONE);
+    return stall(connection, HF_STALL_LOG);
+}
+
+static enum hf_handled handle_info(struct hf_handler *handler, struct hf_connection *connection,
+                                   const struct hf_frame *frame)
+{
+    struct hf_info info;
+    hf_server_describe(handler->server, &info);
+    return answer_now(handler, connection, handler->scratch,
+                      hf_reply_encode_info(handler->scratch, frame->tag, &info));
+}
+
+static enum hf_handled handle_list(struct hf_handler *handler, struct hf_connection *connection,
+                                   const struct hf_frame *frame, const struct hf_request *request)
+{
+    uint32_t next;
+    uint32_t count = hf_engine_list_inventories(handler->actor, request->from, request->limit,
+                                                handler->page, &next);
+    size_t bytes = hf_reply_encode_page(handler->scratch, frame->tag, next, handler->page, count);
+    return answer_now(handler, connection, handler->scratch, bytes);
+}
+
+static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connection *connection,
+                                   const struct hf_frame *frame)
+{
+    struct hf_ring *ring = &handler->server->store->log.ring;
+    /* Acquire, pairs with hf_ring_reserve(): what has an LSN up to here is in the region, or still
+     * carries its mark. */
+    uint64_t lsn = hf_load_acquire(&ring->tail) - 1;
+    if (connection->hashing == NULL) {
+        connection->hashing = calloc(1, sizeof *connection->hashing);
+        if (connection->hashing == NULL)
+            return HF_HANDLED_NO_MEMORY;
+        connection->hash_lsn_before = lsn;
+    }
+    struct hf_state_hash *hash = connection->hashing;
+    if (!hf_state_hash_step(hash, &handler->server->store->engine.region, HASH_STEP_CELLS))
+        return stall(connection, HF_STALL_BUSY);
+    struct hf_awaiting *awaiting = await_commit(handler, connection, lsn);
+    awaiting->frame_bytes =
+        (uint32_t)hf_reply_encode_hash(awaiting->frame, frame->tag, hash->sum,
+                                       connection->hash_lsn_before, lsn, hash->reservations);
+    free(connection->hashing);
+    connection->hashing = NULL;
+    return HF_HANDLED;
+}
+
+static void reserve(struct hf_actor *actor, const struct hf_request *request,
+                    struct hf_outcome *outcome)
+{
+    struct hf_reserve reserve = {
+        .id = request->id,
+        .inventory_id = request->inventory_id,
+        .customer_id = request->customer_id,
+        .qty = request->qty,
+    };
+    hf_engine_reserve(actor, &reserve, outcome);
+}
+
+static enum hf_handled handle_request(struct hf_handler *handler, struct hf_connection *connection,
+                                      const struct hf_frame *frame,
+                                      const struct hf_request *request)
+{
+    struct hf_actor *actor = handler->actor;
+    struct hf_outcome outcome;
+    switch (request->operation) {
+    case HF_OP_RESERVE:
+        reserve(actor, request, &outcome);
+        break;
+    case HF_OP_CANCEL:
+        hf_engine_cancel(actor, &request->id, &outcome);
+        break;
+    case HF_OP_RESERVATION_GET:
+        hf_engine_get(actor, &request->id, &outcome);
+        break;
+    case HF_OP_INVENTORY_CREATE:
+        hf_engine_create_inventory(actor, request->inventory_id, request->product_id,
+                                   request->capacity, &outcome);
+        break;
+    case HF_OP_INVENTORY_GET:
+        hf_engine_get_inventory(actor, request->inventory_id, &outcome);
+        break;
+    case HF_OP_INVENTORY_LIST:
+        return handle_list(handler, connection, frame, request);
+    case HF_OP_STATE_HASH:
+        return handle_hash(handler, connection, frame);
+    case HF_OP_INFO:
+        return handle_info(handler, connection, frame);
+    case HF_OP_PING:
+        return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE);
+    }
+    if (hf_outcome_put_aside(&outcome))
+        return put_aside(handler, connection, frame, &outcome);
+    return answer_outcome(handler, connection, frame, &outcome);
+}
+
+/* A length that cannot be right: the next frame cannot be found. Answer, and close. */
+static enum hf_handled refuse_length(struct hf_handler *handler, struct hf_connection *connection,
+                                     const struct hf_frame *frame, enum hf_result result)
+{
+    enum hf_handled handled =
+        answer_short(handler, connection, frame, result, HF_FIELD_FRAME_BYTES);
+    return handled == HF_HANDLED ? HF_HANDLED_FATAL : handled;
+}
+
+enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connection *connection,
+                                   const uint8_t *bytes, size_t count, uint32_t *used)
+{
+    *used = 0;
+    if (count < HF_FRAME_HEADER_BYTES)
+        return HF_HANDLED_INCOMPLETE;
+    struct hf_frame frame;
+    hf_frame_read(bytes, &frame);
+    if (HF_UNLIKELY(frame.frame_bytes < HF_FRAME_HEADER_BYTES)) {
+        frame.tag = 0; /* not a frame, so these bytes are no tag */
+        return refuse_length(handler, connection, &frame, HF_BAD_FRAME);
+    }
+    if (HF_UNLIKELY(frame.frame_bytes > HF_MAX_REQUEST_BYTES))
+        return refuse_length(handler, connection, &frame, HF_FRAME_TOO_LARGE);
+    if (count < frame.frame_bytes)
+        return HF_HANDLED_INCOMPLETE;
+
+    size_t owed =
+        connection->output.bytes + (size_t)connection->awaiting * HF_RESERVATION_REPLY_BYTES;
+    if (HF_UNLIKELY(owed > MAX_OWED_BYTES))
+        return stall(connection, HF_STALL_OUTPUT);
+    if (HF_UNLIKELY(hf_await_count(handler->await) == handler->await->capacity))
+        return stall(connection, HF_STALL_LOG);
+
+    struct hf_request request;
+    enum hf_field field = HF_FIELD_NONE;
+    enum hf_result result = hf_request_decode(bytes, &frame, &request, &field);
+    enum hf_handled handled;
+    if (HF_UNLIKELY(result != HF_OK))
+        handled = answer_short(handler, connection, &frame, result, field);
+    else if (HF_UNLIKELY(handler->refusing))
+        handled = answer_short(handler, connection, &frame, HF_SHUTTING_DOWN, HF_FIELD_NONE);
+    else
+        handled = handle_request(handler, connection, &frame, &request);
+    if (handled == HF_HANDLED)
+        *used = frame.frame_bytes;
+    return handled;
+}

@@ -1,0 +1,212 @@
+/* holdfastd: the server on the command line. Reads the options, opens the server, waits for a
+ * signal, closes it. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/server.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char usage_text[] =
+    "usage: holdfastd [OPTION]...\n"
+    "\n"
+    "The Holdfast server: grants reservations, and never forgets one it has acknowledged.\n"
+    "It runs in the foreground until SIGTERM or SIGINT, then answers what it received, syncs its\n"
+    "log, and exits with status 0.\n"
+    "\n"
+    "  --dir DIR               where the log is; made if it is missing        [./data]\n"
+    "  --listen HOST:PORT      IPv4, [IPv6] or a host name; port 0: any free  [127.0.0.1:7411]\n"
+    "  --workers N             threads that serve, 1 to 64                    [one for each CPU]\n"
+    "  --durability disk       acknowledge when the disk has the record       [disk]\n"
+    "               memory     acknowledge when the record is in the log's buffer, which is on "
+    "the\n"
+    "                          disk within 10 ms. A crash of the server or of the machine then\n"
+    "                          loses what was acknowledged in these last milliseconds: customers\n"
+    "                          who were told \"yes\" may have nothing.\n"
+    "  --max-inventories N     1 to 16777216                                  [65536]\n"
+    "  --max-reservations N    1 to 2147418112; memory is paid as it is used, [16777216]\n"
+    "                          72 bytes each at the most\n"
+    "  --segment-bytes N       size of the log's files, for a new log:        [33554432]\n"
+    "                          1 MiB to 2 GiB, a multiple of 4096\n"
+    "  --writes-in-flight N    log writes at once, 1 to 8                     [4]\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: 0 stopped by a signal, 1 cannot start (one line on stderr says what to do),\n"
+    "2 bad usage, 70 the log could not be written.\n";
+
+/* A number from `low` to `high`, or bad usage. */
+static uint64_t parse_number(const char *option, const char *text, uint64_t low, uint64_t high)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < low ||
+        value > high) {
+        fprintf(stderr, "holdfastd: --%s %s: must be a number from %llu to %llu\n", option, text,
+                (unsigned long long)low, (unsigned long long)high);
+        exit(EXIT_USAGE);
+    }
+    return value;
+}
+
+static enum hf_durability parse_durability(const char *text)
+{
+    if (strcmp(text, "disk") == 0)
+        return HF_DURABILITY_DISK;
+    if (strcmp(text, "memory") == 0)
+        return HF_DURABILITY_MEMORY;
+    fprintf(stderr, "holdfastd: --durability %s: must be disk or memory\n", text);
+    exit(EXIT_USAGE);
+}
+
+static uint64_t parse_segment_bytes(const char *option, const char *text)
+{
+    uint64_t bytes = parse_number(option, text, HF_MIN_SEGMENT_BYTES, HF_MAX_SEGMENT_BYTES);
+    if (bytes % HF_BLOCK_ALIGN_BYTES != 0) {
+        fprintf(stderr, "holdfastd: --segment-bytes %s: must be a multiple of 4096\n", text);
+        exit(EXIT_USAGE);
+    }
+    return bytes;
+}
+
+static void parse_options(int argc, char **argv, struct hf_server_options *options)
+{
+    static const struct option known[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"listen", required_argument, NULL, 'l'},
+        {"workers", required_argument, NULL, 'w'},
+        {"durability", required_argument, NULL, 'D'},
+        {"max-inventories", required_argument, NULL, 'i'},
+        {"max-reservations", required_argument, NULL, 'r'},
+        {"segment-bytes", required_argument, NULL, 's'},
+        {"writes-in-flight", required_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
+    };
+    int choice, index = 0;
+    while ((choice = getopt_long(argc, argv, "", known, &index)) != -1) {
+        const char *name = choice == '?' ? "" : known[index].name;
+        switch (choice) {
+        case 'd':
+            options->store.directory = optarg;
+            break;
+        case 'l':
+            options->listen = optarg;
+            break;
+        case 'w':
+            options->workers = (uint32_t)parse_number(name, optarg, 1, HF_MAX_WORKERS);
+            break;
+        case 'D':
+            options->store.durability = parse_durability(optarg);
+            break;
+        case 'i':
+            options->store.max_inventories = (uint32_t)parse_number(name, optarg, 1, 1u << 24);
+            break;
+        case 'r':
+            options->store.max_reservations =
+                (uint32_t)parse_number(name, optarg, 1, (1u << 31) - (1u << 16));
+            break;
+        case 's':
+            options->store.segment_bytes = parse_segment_bytes(name, optarg);
+            break;
+        case 'f':
+            options->store.writes_inflight =
+                (uint32_t)parse_number(name, optarg, 1, HF_MAX_INFLIGHT);
+            break;
+        case 'h':
+            fputs(usage_text, stdout);
+            exit(0);
+        case 'v':
+            puts("holdfastd " HF_SERVER_VERSION);
+            exit(0);
+        default:
+            fputs("holdfastd: see holdfastd --help\n", stderr);
+            exit(EXIT_USAGE);
+        }
+    }
+    if (optind != argc) {
+        fprintf(stderr, "holdfastd: unexpected argument %s; see holdfastd --help\n", argv[optind]);
+        exit(EXIT_USAGE);
+    }
+}
+
+/* A duration for a person: "12.3 ms". */
+static void format_duration(uint64_t ns, char *text, size_t text_bytes)
+{
+    if (ns < 10 * HF_NS_PER_S)
+        snprintf(text, text_bytes, "%.1f ms", (double)ns / (double)HF_NS_PER_MS);
+    else
+        snprintf(text, text_bytes, "%.1f s", (double)ns / (double)HF_NS_PER_S);
+}
+
+/* A rate for a person: "84.6 k records/s". */
+static void format_rate(uint64_t count, uint64_t ns, char *text, size_t text_bytes)
+{
+    double rate = ns == 0 ? 0 : (double)count * (double)HF_NS_PER_S / (double)ns;
+    if (rate >= 1e6)
+        snprintf(text, text_bytes, "%.1f M records/s", rate / 1e6);
+    else
+        snprintf(text, text_bytes, "%.1f k records/s", rate / 1e3);
+}
+
+static void print_ready(const struct hf_server *server)
+{
+    const struct hf_store *store = server->store;
+    const struct hf_log_recovery *recovery = &store->log.recovery;
+    char duration[32], rate[32];
+    format_duration(store->recovery_ns, duration, sizeof duration);
+    format_rate(recovery->records, store->recovery_ns, rate, sizeof rate);
+    struct hf_info info;
+    hf_server_describe((struct hf_server *)server, &info);
+    printf("holdfastd: ready on %s, %u workers, durability %s, recovered %llu reservations and %u "
+           "inventories from %llu records in %s (%s), LSN %llu\n",
+           server->address, server->worker_count, info.durability != 0 ? "memory" : "disk",
+           (unsigned long long)store->recovered_reservations, info.inventories,
+           (unsigned long long)recovery->records, duration, rate,
+           (unsigned long long)info.commit_lsn);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    struct hf_server_options options = {
+        .listen = "127.0.0.1:7411",
+        .store = {.directory = "./data"},
+    };
+    parse_options(argc, argv, &options);
+
+    /* Blocked before any thread starts, so that only sigwait() below receives them. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+
+    struct hf_server *server;
+    char error[HF_SERVER_ERROR_BYTES];
+    if (hf_server_open(&server, &options, error) != 0) {
+        fprintf(stderr, "holdfastd: %s\n", error);
+        return 1;
+    }
+    print_ready(server);
+
+    int signal_number = 0;
+    while (sigwait(&signals, &signal_number) != 0)
+        ;
+    fprintf(stderr, "holdfastd: %s, stopping: answering what was received\n",
+            strsignal(signal_number));
+    int result = hf_server_close(server);
+    if (result != 0) {
+        fprintf(stderr, "holdfastd: the log was not ended cleanly: %s\n", strerror(-result));
+        return 1;
+    }
+    fprintf(stderr, "holdfastd: stopped, the log is synced\n");
+    return 0;
+}

@@ -1,0 +1,240 @@
+/* The server: see server.h. */
+#include "net/server.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "net/address.h"
+#include "net/worker.h"
+#include "wal/io_uring.h"
+
+#define BACKLOG 4096
+
+/* A peer that vanished is noticed after 60 s + 6 x 10 s. */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 10
+#define KEEPALIVE_PROBES     6
+
+/* Options that accepted sockets inherit. */
+static void set_options(int listener)
+{
+    int one = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S,
+        probes = KEEPALIVE_PROBES;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(listener, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(listener, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(listener, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+/* A listening socket on the first of these addresses that works. A descriptor or -errno. */
+static int listen_on(const struct addrinfo *addresses)
+{
+    int result = -EADDRNOTAVAIL;
+    for (const struct addrinfo *address = addresses; address != NULL; address = address->ai_next) {
+        int listener = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (listener < 0) {
+            result = -errno;
+            continue;
+        }
+        set_options(listener);
+        if (bind(listener, address->ai_addr, address->ai_addrlen) == 0 &&
+            listen(listener, BACKLOG) == 0)
+            return listener;
+        result = -errno;
+        close(listener);
+    }
+    return result;
+}
+
+static int open_listener(struct hf_server *server, char *error)
+{
+    const char *text = server->options.listen;
+    char host[HF_HOST_BYTES], port[6];
+    if (!hf_address_split(text, host, port)) {
+        snprintf(error, HF_SERVER_ERROR_BYTES,
+                 "--listen %s is not an address: write HOST:PORT, or [IPv6]:PORT", text);
+        return -EINVAL;
+    }
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *addresses;
+    int status = getaddrinfo(host, port, &hints, &addresses);
+    if (status != 0) {
+        snprintf(error, HF_SERVER_ERROR_BYTES, "--listen %s: cannot resolve %s: %s", text, host,
+                 gai_strerror(status));
+        return -ENOENT;
+    }
+    server->listener = listen_on(addresses);
+    freeaddrinfo(addresses);
+    if (server->listener < 0) {
+        snprintf(error, HF_SERVER_ERROR_BYTES, "cannot listen on %s: %s%s", text,
+                 strerror(-server->listener),
+                 server->listener == -EADDRINUSE
+                     ? "; stop the program that uses the port, or choose another with --listen"
+                 : server->listener == -EACCES ? "; ports below 1024 are for root"
+                                               : "");
+        return server->listener;
+    }
+    struct sockaddr_storage bound;
+    socklen_t bound_bytes = sizeof bound;
+    getsockname(server->listener, (struct sockaddr *)&bound, &bound_bytes);
+    hf_address_format((struct sockaddr *)&bound, bound_bytes, server->address,
+                      sizeof server->address);
+    return 0;
+}
+
+/* As many descriptors as we may have: connections need them. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Sends a message to the first `count` workers, from a ring of this thread's own. */
+static int tell_workers(struct hf_server *server, uint32_t count, enum hf_message message,
+                        char *error)
+{
+    struct io_uring ring;
+    int result = hf_uring_open(&ring, HF_MAX_WORKERS, error, HF_SERVER_ERROR_BYTES);
+    if (result != 0)
+        return result;
+    for (uint32_t i = 0; i < count; i++)
+        hf_worker_send(&ring, server->workers[i], message, 0);
+    result = io_uring_submit(&ring);
+    io_uring_queue_exit(&ring);
+    if (result >= 0)
+        return 0;
+    snprintf(error, HF_SERVER_ERROR_BYTES, "cannot send messages between io_urings: %s",
+             strerror(-result));
+    return result;
+}
+
+static void join_workers(struct hf_server *server)
+{
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        hf_worker_join(server->workers[i]);
+    server->worker_count = 0;
+}
+
+static int start_workers(struct hf_server *server, char *error)
+{
+    uint32_t count = server->options.workers;
+    hf_store_relaxed(&server->serving, count); /* the start of the threads orders it */
+    for (uint32_t i = 0; i < count; i++) {
+        struct hf_worker *worker = NULL;
+        int result = hf_worker_start(&worker, server, i, error);
+        if (worker != NULL)
+            server->workers[server->worker_count++] = worker;
+        if (result != 0) {
+            /* This one serves nobody, and neither do those that were not started. */
+            uint32_t started = i;
+            hf_fetch_sub_relaxed(&server->serving, count - started);
+            char ignored[HF_SERVER_ERROR_BYTES];
+            tell_workers(server, started, HF_MESSAGE_STOP, ignored);
+            return result;
+        }
+    }
+    return tell_workers(server, 1, HF_MESSAGE_GO, error);
+}
+
+int hf_server_open(struct hf_server **opened, const struct hf_server_options *options,
+                   char error[HF_SERVER_ERROR_BYTES])
+{
+    struct hf_server *server = calloc(1, sizeof *server);
+    if (server == NULL) {
+        snprintf(error, HF_SERVER_ERROR_BYTES, "out of memory");
+        return -ENOMEM;
+    }
+    server->options = *options;
+    if (server->options.workers == 0) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        server->options.workers = cpus < 1                ? 1
+                                  : cpus > HF_MAX_WORKERS ? HF_MAX_WORKERS
+                                                          : (uint32_t)cpus;
+    }
+    raise_descriptor_limit();
+    /* The port first: it is the cheaper thing to find taken. Nobody is accepted before recovery. */
+    int result = open_listener(server, error);
+    if (result != 0)
+        goto free_server;
+    char store_error[HF_LOG_ERROR_BYTES];
+    result = hf_store_open(&server->store, &server->options.store, store_error);
+    if (result != 0) {
+        snprintf(error, HF_SERVER_ERROR_BYTES, "%s", store_error);
+        goto close_listener;
+    }
+    result = start_workers(server, error);
+    if (result != 0)
+        goto close_store;
+    *opened = server;
+    return 0;
+
+close_store:
+    join_workers(server);
+    hf_store_close(server->store);
+close_listener:
+    close(server->listener);
+free_server:
+    free(server);
+    return result;
+}
+
+int hf_server_close(struct hf_server *server)
+{
+    char error[HF_SERVER_ERROR_BYTES];
+    int result = tell_workers(server, server->worker_count, HF_MESSAGE_STOP, error);
+    if (result != 0) {
+        fprintf(stderr, "holdfastd: cannot shut down in order: %s\n", error);
+        return result;
+    }
+    join_workers(server);
+    close(server->listener);
+    result = hf_store_close(server->store);
+    free(server);
+    return result;
+}
+
+void hf_server_describe(struct hf_server *server, struct hf_info *info)
+{
+    struct hf_store *store = server->store;
+    struct hf_flusher *flusher = &store->log.flusher;
+    const struct hf_region_header *header = store->engine.region.header;
+    *info = (struct hf_info){
+        .epoch = flusher->epoch,
+        .started_at_ns = store->started_at_ns,
+        .now_ns = hf_server_clock_now_ns(&store->log.clock),
+        /* Relaxed, all of these: figures for a person, each right at its own instant. */
+        .next_lsn = hf_load_relaxed(&store->log.ring.tail),
+        .commit_lsn = hf_load_relaxed(&flusher->commit_lsn),
+        .durable_lsn = hf_load_relaxed(&flusher->durable_lsn),
+        .recovered_records = store->log.recovery.records,
+        .recovered_reservations = store->recovered_reservations,
+        .recovery_ns = store->recovery_ns,
+        .reservations = store->recovered_reservations,
+        .max_reservations = header->max_reservations,
+        .log_bytes = hf_load_relaxed(&flusher->written_bytes),
+        .log_blocks = hf_load_relaxed(&flusher->written_blocks),
+        .inventories = hf_load_relaxed(&header->inventory_count),
+        .max_inventories = header->max_inventories,
+        .workers = server->worker_count,
+        .durability = flusher->durability == HF_DURABILITY_MEMORY,
+        .server_version = HF_SERVER_VERSION,
+    };
+    memcpy(info->log_id, flusher->log_id, sizeof info->log_id);
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        info->connections += hf_load_relaxed(&server->workers[i]->connection_count);
+        info->reservations += hf_load_relaxed(&server->workers[i]->actor.made);
+    }
+}

@@ -1,0 +1,55 @@
+/*
+ * The server: a store, a listening socket, and workers.
+ *
+ * Each worker has a thread, an io_uring, its own connections, and no lock between it and the
+ * others. Worker 0 accepts and deals the connections out in turn. Any worker may claim from any
+ * inventory.
+ *
+ * Shutdown, step by step. hf_server_stop() tells every worker. They go on serving for a moment, so
+ * that what was on its way is executed; then answer SHUTTING_DOWN; close each connection when it is
+ * owed nothing; and stay until all that any of them appended is durable. Then hf_server_close()
+ * writes the STOP block.
+ */
+#ifndef HF_NET_SERVER_H
+#define HF_NET_SERVER_H
+
+#include <pthread.h>
+
+#include "engine/store.h"
+#include "holdfast/protocol.h"
+
+#define HF_SERVER_VERSION     "0.1.0"
+#define HF_MAX_WORKERS        64
+#define HF_SERVER_ERROR_BYTES 640
+
+struct hf_worker;
+
+struct hf_server_options {
+    const char *listen; /* "HOST:PORT", "[IPv6]:PORT" */
+    uint32_t workers;   /* 0: one for each CPU */
+    struct hf_store_options store;
+};
+
+struct hf_server {
+    struct hf_server_options options;
+    struct hf_store *store;
+    int listener;
+    char address[128]; /* the actual one, as HOST:PORT */
+    uint32_t worker_count;
+    struct hf_worker *workers[HF_MAX_WORKERS];
+
+    /* Written by each worker as it is told to stop and as it has closed its connections. */
+    _Atomic uint32_t serving; /* workers that may still append */
+};
+
+/* Recovers, listens, starts the workers. 0, or -errno with a line in `error`. */
+int hf_server_open(struct hf_server **server, const struct hf_server_options *options,
+                   char error[HF_SERVER_ERROR_BYTES]);
+
+/* Begins the shutdown, waits for its end, frees. 0 or -errno of the last write. */
+int hf_server_close(struct hf_server *server);
+
+/* What INFO tells. Any thread. */
+void hf_server_describe(struct hf_server *server, struct hf_info *info);
+
+#endif

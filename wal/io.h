@@ -1,0 +1,59 @@
+/*
+ * The I/O seam: every byte that the log reads or writes passes here.
+ *
+ * Two halves. `struct hf_io` is for what happens at start, in the background and in tools: it may
+ * block. `struct hf_write_queue` is for the writes of blocks: it never blocks, and its completions
+ * come back through hf_flusher_complete(). The real ones are wal/io_posix.c and wal/io_uring.c; a
+ * test puts its own in their place and decides what the disk does.
+ *
+ * All functions return 0 or a count on success and -errno on failure.
+ */
+#ifndef HF_WAL_IO_H
+#define HF_WAL_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum hf_io_open_mode {
+    HF_IO_READ,        /* read only, through the page cache */
+    HF_IO_READ_DIRECT, /* read only, past the page cache where the file system can */
+    HF_IO_WRITE,       /* direct and data-synced: a completed write is durable */
+    HF_IO_CREATE,      /* new or truncated, direct, not synced: for zero-filling */
+};
+
+struct hf_io {
+    /* Opens `name` in `directory`. Returns a descriptor. */
+    int (*open_file)(struct hf_io *io, const char *directory, const char *name,
+                     enum hf_io_open_mode mode);
+    int (*close_file)(struct hf_io *io, int file);
+
+    /* Reads up to `bytes` at `offset`: the count, less only at the end of the file. Address, size
+     * and offset are multiples of HF_BLOCK_ALIGN_BYTES. */
+    ssize_t (*read_at)(struct hf_io *io, int file, void *buffer, size_t bytes, uint64_t offset);
+
+    /* Writes all bytes, blocking. Same alignment. 0 or -errno. */
+    int (*write_at)(struct hf_io *io, int file, const void *buffer, size_t bytes, uint64_t offset);
+
+    int (*sync_file)(struct hf_io *io, int file);
+    int (*sync_directory)(struct hf_io *io, const char *directory);
+    int (*file_bytes)(struct hf_io *io, int file, uint64_t *bytes);
+    int (*rename_file)(struct hf_io *io, const char *directory, const char *from, const char *to);
+    int (*remove_file)(struct hf_io *io, const char *directory, const char *name);
+
+    /* Calls `each` with every name in `directory` until it returns non-zero; returns that, or 0. */
+    int (*list)(struct hf_io *io, const char *directory,
+                int (*each)(void *context, const char *name), void *context);
+};
+
+/* The real one. Stateless; shared by all. */
+struct hf_io *hf_io_posix(void);
+
+/* Asks for one write. Its result comes to hf_flusher_complete() with the same `cookie`. */
+struct hf_write_queue {
+    void (*submit)(struct hf_write_queue *queue, int file, const void *buffer, uint32_t bytes,
+                   uint64_t offset, uint32_t cookie);
+};
+
+#endif

@@ -1,0 +1,206 @@
+/*
+ * The real I/O: struct hf_io over POSIX calls. Blocking; for start, background and tools.
+ *
+ * Three things are dealt with here so that nobody else has to: calls that a signal interrupts,
+ * transfers that come back short, and file systems that refuse O_DIRECT. The last only for reading:
+ * a log that is written through the page cache would be a different promise, so there the refusal
+ * is the caller's to report.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "wal/block.h"
+#include "wal/io.h"
+
+#define CREATE_MODE 0640
+
+static int join_path(char path[PATH_MAX], const char *directory, const char *name)
+{
+    int length = snprintf(path, PATH_MAX, "%s/%s", directory, name);
+    return length < 0 || length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int open_retried(const char *path, int flags)
+{
+    int file;
+    do {
+        file = open(path, flags | O_CLOEXEC, CREATE_MODE);
+    } while (file < 0 && errno == EINTR);
+    return file < 0 ? -errno : file;
+}
+
+static int posix_open_file(struct hf_io *io, const char *directory, const char *name,
+                           enum hf_io_open_mode mode)
+{
+    (void)io;
+    char path[PATH_MAX];
+    int result = join_path(path, directory, name);
+    if (result < 0)
+        return result;
+    switch (mode) {
+    case HF_IO_READ:
+        return open_retried(path, O_RDONLY);
+    case HF_IO_READ_DIRECT:
+        result = open_retried(path, O_RDONLY | O_DIRECT);
+        return result == -EINVAL ? open_retried(path, O_RDONLY) : result;
+    case HF_IO_WRITE:
+        return open_retried(path, O_WRONLY | O_DIRECT | O_DSYNC);
+    case HF_IO_CREATE:
+        return open_retried(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT);
+    }
+    return -EINVAL;
+}
+
+static int posix_close_file(struct hf_io *io, int file)
+{
+    (void)io;
+    /* On Linux the descriptor is gone even when close() was interrupted: never repeat it. */
+    return close(file) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static size_t align_down(size_t bytes)
+{
+    return bytes - bytes % HF_BLOCK_ALIGN_BYTES;
+}
+
+/*
+ * After a short read, goes on at the last aligned place before its end, as direct reads must. A
+ * read that gets no further than the one before met the end of the file.
+ */
+static ssize_t posix_read_at(struct hf_io *io, int file, void *buffer, size_t bytes,
+                             uint64_t offset)
+{
+    (void)io;
+    size_t done = 0;
+    while (done < bytes) {
+        size_t from = align_down(done);
+        ssize_t count = pread(file, (uint8_t *)buffer + from, bytes - from, (off_t)(offset + from));
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            return -errno;
+        }
+        if (from + (size_t)count <= done)
+            break;
+        done = from + (size_t)count;
+    }
+    return (ssize_t)done;
+}
+
+/* After a short write, repeats from the last aligned place; one that gets nowhere is an error. */
+static int posix_write_at(struct hf_io *io, int file, const void *buffer, size_t bytes,
+                          uint64_t offset)
+{
+    (void)io;
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t count =
+            pwrite(file, (const uint8_t *)buffer + done, bytes - done, (off_t)(offset + done));
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            return -errno;
+        }
+        if (align_down((size_t)count) == 0)
+            return -EIO;
+        done += align_down((size_t)count);
+    }
+    return 0;
+}
+
+static int posix_sync_file(struct hf_io *io, int file)
+{
+    (void)io;
+    return fdatasync(file) < 0 ? -errno : 0;
+}
+
+static int posix_sync_directory(struct hf_io *io, const char *directory)
+{
+    (void)io;
+    int file = open_retried(directory, O_RDONLY | O_DIRECTORY);
+    if (file < 0)
+        return file;
+    int result = fsync(file) < 0 ? -errno : 0;
+    close(file);
+    return result;
+}
+
+static int posix_file_bytes(struct hf_io *io, int file, uint64_t *bytes)
+{
+    (void)io;
+    struct stat status;
+    if (fstat(file, &status) < 0)
+        return -errno;
+    *bytes = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int posix_rename_file(struct hf_io *io, const char *directory, const char *from,
+                             const char *to)
+{
+    (void)io;
+    char from_path[PATH_MAX], to_path[PATH_MAX];
+    int result = join_path(from_path, directory, from);
+    if (result == 0)
+        result = join_path(to_path, directory, to);
+    if (result < 0)
+        return result;
+    return rename(from_path, to_path) < 0 ? -errno : 0;
+}
+
+static int posix_remove_file(struct hf_io *io, const char *directory, const char *name)
+{
+    (void)io;
+    char path[PATH_MAX];
+    int result = join_path(path, directory, name);
+    if (result < 0)
+        return result;
+    return unlink(path) < 0 ? -errno : 0;
+}
+
+/* "." and ".." are not told. */
+static int posix_list(struct hf_io *io, const char *directory,
+                      int (*each)(void *context, const char *name), void *context)
+{
+    (void)io;
+    DIR *stream = opendir(directory);
+    if (stream == NULL)
+        return -errno;
+    int result = 0;
+    while (result == 0) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (entry == NULL) {
+            result = -errno;
+            break;
+        }
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            result = each(context, entry->d_name);
+    }
+    closedir(stream);
+    return result;
+}
+
+static struct hf_io posix_io = {
+    .open_file = posix_open_file,
+    .close_file = posix_close_file,
+    .read_at = posix_read_at,
+    .write_at = posix_write_at,
+    .sync_file = posix_sync_file,
+    .sync_directory = posix_sync_directory,
+    .file_bytes = posix_file_bytes,
+    .rename_file = posix_rename_file,
+    .remove_file = posix_remove_file,
+    .list = posix_list,
+};
+
+struct hf_io *hf_io_posix(void)
+{
+    return &posix_io;
+}

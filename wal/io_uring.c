@@ -1,0 +1,65 @@
+/* The write queue on an io_uring: see io_uring.h. */
+#include "wal/io_uring.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+
+struct io_uring_sqe *hf_uring_sqe(struct io_uring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+    while (sqe == NULL) {
+        int result = io_uring_submit(ring);
+        HF_CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
+        sqe = io_uring_get_sqe(ring);
+    }
+    return sqe;
+}
+
+static void submit_write(struct hf_write_queue *queue, int file, const void *buffer, uint32_t bytes,
+                         uint64_t offset, uint32_t cookie)
+{
+    struct hf_uring_queue *self = (struct hf_uring_queue *)queue;
+    struct io_uring_sqe *sqe = hf_uring_sqe(self->ring);
+    io_uring_prep_write(sqe, file, buffer, bytes, offset);
+    io_uring_sqe_set_data64(sqe, self->user_data | cookie);
+    self->inflight++;
+}
+
+void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, uint64_t user_data)
+{
+    *queue = (struct hf_uring_queue){
+        .queue = {.submit = submit_write},
+        .ring = ring,
+        .user_data = user_data,
+    };
+}
+
+int hf_uring_open(struct io_uring *ring, uint32_t entries, char *error, size_t error_bytes)
+{
+    struct io_uring_params params = {
+        /* One thread submits, and completions are run when it asks for them: no interrupts in the
+         * middle of a batch. The completion queue has room for bursts of receives. */
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
+        .cq_entries = entries * 4,
+    };
+    int result = io_uring_queue_init_params(entries, ring, &params);
+    if (result == 0)
+        return 0;
+    const char *advice = "io_uring cannot be set up";
+    if (result == -ENOSYS || result == -EPERM)
+        advice =
+            "io_uring is not available here: enable it (sysctl kernel.io_uring_disabled=0, and "
+            "the seccomp profile of a container)";
+    else if (result == -EINVAL)
+        advice = "this kernel's io_uring is too old: Linux 6.1 or newer is needed";
+    else if (result == -ENOMEM)
+        advice = "not enough locked memory for io_uring: raise it (ulimit -l), or use fewer "
+                 "--workers";
+    else if (result == -EMFILE || result == -ENFILE)
+        advice = "too few file descriptors: raise the limit (ulimit -n)";
+    snprintf(error, error_bytes, "%s (%s)", advice, strerror(-result));
+    return result;
+}

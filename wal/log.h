@@ -1,0 +1,74 @@
+/*
+ * The log: one directory opened for appending. It ties the pieces together.
+ *
+ *   lock      DIR/lock, held with flock as long as the process lives: one server a directory, and
+ *             one that was killed never locks out its successor
+ *   reader    the recovery: every record that the log holds is handed to the caller, once, in order
+ *   ring      where changes get their LSN
+ *   flusher   blocks, writes, commit
+ *   segments  files, prepared ahead
+ *
+ * Opening, step by step: lock; remove what preparing a segment left behind; sync the segments and
+ * the directory, as the page cache may hold what the disk does not; read everything; zero a torn
+ * tail, sync; create the first segment if there is none; write the START block of a new epoch. Only
+ * then is anyone served. A crash anywhere in between is recovered by doing the same again.
+ */
+#ifndef HF_WAL_LOG_H
+#define HF_WAL_LOG_H
+
+#include "base/clock.h"
+#include "wal/flusher.h"
+#include "wal/ring.h"
+#include "wal/segments.h"
+
+#define HF_LOG_ERROR_BYTES 512
+
+struct hf_log_options {
+    const char *directory;
+    struct hf_io *io;         /* NULL: the real one */
+    uint64_t segment_bytes;   /* of a new log; an existing one keeps its own. 0: the default */
+    uint32_t ring_slots;      /* 0: 32768 */
+    uint32_t writes_inflight; /* 0: 4 */
+    enum hf_durability durability;
+    hf_flusher_failure *on_failure;
+    void *failure_context;
+
+    /* Called with each record of the log, in the order of the LSNs. NULL, or why it cannot be. */
+    const char *(*replay)(void *context, const uint8_t *record);
+    /* Called after the last one, before anything is written. NULL, or why the log cannot be right. */
+    const char *(*replay_end)(void *context);
+    void *replay_context;
+};
+
+/* What recovery found. */
+struct hf_log_recovery {
+    uint64_t records;
+    uint64_t blocks;
+    uint64_t bytes; /* of blocks */
+    uint64_t duration_ns;
+    uint64_t cut_blocks; /* torn tail: whole blocks among the cut bytes */
+    uint64_t cut_bytes;  /* 0: the log ended cleanly */
+    bool stopped;        /* the last run ended with a STOP block */
+    bool created;        /* the directory held no log */
+};
+
+struct hf_log {
+    struct hf_ring ring;
+    struct hf_segments segments;
+    struct hf_flusher flusher;
+    struct hf_server_clock clock;
+    struct hf_log_recovery recovery;
+    int lock; /* descriptor of DIR/lock */
+};
+
+/* 0, or -errno with a line in `error` that says what to do. Blocks until all is recovered. */
+int hf_log_open(struct hf_log *log, const struct hf_log_options *options,
+                char error[HF_LOG_ERROR_BYTES]);
+
+/*
+ * Ends the log cleanly: no producer is left, and hf_flusher_idle() was true. Writes the STOP block.
+ * 0 or -errno; everything is released either way.
+ */
+int hf_log_close(struct hf_log *log);
+
+#endif
