@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "engine/execute.h"
 
 /* What one connection may be owed before it is stalled: about 10,000 replies. */
 #define MAX_OWED_BYTES (1u << 20)
@@ -152,53 +153,23 @@ static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connect
     return HF_HANDLED;
 }
 
-static void reserve(struct hf_actor *actor, const struct hf_request *request,
-                    struct hf_outcome *outcome)
-{
-    struct hf_reserve reserve = {
-        .id = request->id,
-        .inventory_id = request->inventory_id,
-        .customer_id = request->customer_id,
-        .qty = request->qty,
-    };
-    hf_engine_reserve(actor, &reserve, outcome);
-}
-
 static enum hf_handled handle_request(struct hf_handler *handler, struct hf_connection *connection,
                                       const struct hf_frame *frame,
                                       const struct hf_request *request)
 {
-    struct hf_actor *actor = handler->actor;
     struct hf_outcome outcome;
-    switch (request->operation) {
-    case HF_OP_RESERVE:
-        reserve(actor, request, &outcome);
-        break;
-    case HF_OP_CANCEL:
-        hf_engine_cancel(actor, &request->id, &outcome);
-        break;
-    case HF_OP_RESERVATION_GET:
-        hf_engine_get(actor, &request->id, &outcome);
-        break;
-    case HF_OP_INVENTORY_CREATE:
-        hf_engine_create_inventory(actor, request->inventory_id, request->product_id,
-                                   request->capacity, &outcome);
-        break;
-    case HF_OP_INVENTORY_GET:
-        hf_engine_get_inventory(actor, request->inventory_id, &outcome);
-        break;
-    case HF_OP_INVENTORY_LIST:
-        return handle_list(handler, connection, frame, request);
-    case HF_OP_STATE_HASH:
-        return handle_hash(handler, connection, frame);
-    case HF_OP_INFO:
-        return handle_info(handler, connection, frame);
-    case HF_OP_PING:
-        return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE);
+    if (hf_engine_execute(handler->actor, request, &outcome)) {
+        if (hf_outcome_put_aside(&outcome))
+            return put_aside(handler, connection, frame, &outcome);
+        return answer_outcome(handler, connection, frame, &outcome);
     }
-    if (hf_outcome_put_aside(&outcome))
-        return put_aside(handler, connection, frame, &outcome);
-    return answer_outcome(handler, connection, frame, &outcome);
+    if (request->operation == HF_OP_INVENTORY_LIST)
+        return handle_list(handler, connection, frame, request);
+    if (request->operation == HF_OP_STATE_HASH)
+        return handle_hash(handler, connection, frame);
+    if (request->operation == HF_OP_INFO)
+        return handle_info(handler, connection, frame);
+    return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE); /* PING */
 }
 
 /* A length that cannot be right: the next frame cannot be found. Answer, and close. */

@@ -8,7 +8,8 @@
  * a zero id therefore gets a UUIDv7 from the client before it is first sent.
  *
  * A request that has no answer after `request_timeout_ms` ends with HF_OUTCOME_UNKNOWN, or with
- * HF_NOT_CONNECTED if no byte of it was ever handed to a connection. Never anything else is made up.
+ * HF_NOT_CONNECTED if no byte of it was ever handed to a connection. Never anything else is made
+ * up.
  *
  * Not thread-safe: one client belongs to one thread at a time; different clients are independent.
  * Nothing blocks but hf_client_wait() and the calls named *_sync.
@@ -16,35 +17,15 @@
 #ifndef HOLDFAST_CLIENT_H
 #define HOLDFAST_CLIENT_H
 
-#include "holdfast/protocol.h"
-#include "holdfast/result.h"
-#include "holdfast/types.h"
+#include "holdfast/message.h"
 
 struct hf_client;
 
 struct hf_client_options {
-    const char *server;           /* "HOST:PORT", "[IPv6]:PORT"; NULL: 127.0.0.1:7411 */
-    uint32_t connect_timeout_ms;  /* for one attempt; 0: 1000 */
-    uint32_t request_timeout_ms;  /* from submit to answer; 0: 5000 */
-    uint32_t reconnect_delay_ms;  /* between attempts at first, doubling up to 1 s; 0: 10 */
-};
-
-/* One answer. Which parts are filled in follows from the operation and the result. */
-struct hf_reply {
-    enum hf_operation operation;
-    unsigned result;         /* enum hf_result, or a number from a newer server */
-    unsigned field;          /* enum hf_field: with BAD_FIELD, ID_REUSED, INVENTORY_EXISTS */
-    int32_t available;       /* with SOLD_OUT */
-    uint32_t version;        /* with SOLD_OUT: the inventory's version at that moment */
-    bool repeated;           /* a yes that was given before */
-    bool resent;             /* the request was sent more than once */
-    struct hf_reservation reservation; /* a yes of RESERVE, RESERVATION_GET, CANCEL */
-    struct hf_inventory inventory;     /* a yes of INVENTORY_CREATE, INVENTORY_GET */
-    struct hf_info info;               /* a yes of INFO */
-    uint64_t state_hash, lsn_before, lsn_after, reservations; /* a yes of STATE_HASH */
-    uint32_t next;                        /* INVENTORY_LIST: pass as `from`; 0: no more */
-    uint32_t count;                       /* INVENTORY_LIST */
-    const struct hf_inventory *inventories; /* INVENTORY_LIST: `count`, until the callback returns */
+    const char *server;          /* "HOST:PORT", "[IPv6]:PORT"; NULL: 127.0.0.1:7411 */
+    uint32_t connect_timeout_ms; /* for one attempt; 0: 1000 */
+    uint32_t request_timeout_ms; /* from submit to answer; 0: 5000 */
+    uint32_t reconnect_delay_ms; /* between attempts at first, doubling up to 1 s; 0: 10 */
 };
 
 /* Called from hf_client_process() or hf_client_close(), once for every accepted request. It may
@@ -60,18 +41,6 @@ int hf_client_open(const struct hf_client_options *options, struct hf_client **c
 
 /* Ends every unanswered request with OUTCOME_UNKNOWN or NOT_CONNECTED, closes, frees. */
 void hf_client_close(struct hf_client *client);
-
-/* One request; the fields that the operation does not have are ignored. */
-struct hf_request {
-    enum hf_operation operation;
-    struct hf_id id;       /* RESERVE, RESERVATION_GET, CANCEL */
-    uint64_t inventory_id; /* RESERVE, INVENTORY_* */
-    uint64_t customer_id;  /* RESERVE */
-    uint64_t product_id;   /* INVENTORY_CREATE */
-    uint32_t qty;          /* RESERVE */
-    uint32_t capacity;     /* INVENTORY_CREATE */
-    uint32_t from, limit;  /* INVENTORY_LIST */
-};
 
 /*
  * Queues a request. `callback` gets its answer, later, never from inside this call.

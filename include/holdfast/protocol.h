@@ -85,13 +85,13 @@ enum hf_operation {
 
 /* What INFO tells. Offsets in the frame beside each field. */
 struct hf_info {
-    uint8_t log_id[16];             /*  16  which log this is; a UUID */
-    uint64_t epoch;       /*  32  how many times a server was started on this log */
-    uint64_t started_at_ns; /*  40  date of the start */
-    uint64_t now_ns;      /*  48  the server's clock */
-    uint64_t next_lsn;    /*  56  the LSN that the next change will get */
-    uint64_t commit_lsn;  /*  64  everything up to here is committed */
-    uint64_t durable_lsn; /*  72  everything up to here is on the disk */
+    uint8_t log_id[16];              /*  16  which log this is; a UUID */
+    uint64_t epoch;                  /*  32  how many times a server was started on this log */
+    uint64_t started_at_ns;          /*  40  date of the start */
+    uint64_t now_ns;                 /*  48  the server's clock */
+    uint64_t next_lsn;               /*  56  the LSN that the next change will get */
+    uint64_t commit_lsn;             /*  64  everything up to here is committed */
+    uint64_t durable_lsn;            /*  72  everything up to here is on the disk */
     uint64_t recovered_records;      /*  80  read from the log at the start */
     uint64_t recovered_reservations; /*  88  rebuilt from them */
     uint64_t recovery_ns;            /*  96  how long that took */
@@ -100,11 +100,11 @@ struct hf_info {
     uint64_t connections;            /* 120  open now */
     uint64_t log_bytes;              /* 128  written to the log since the start */
     uint64_t log_blocks;             /* 136  in this many writes */
-    uint32_t inventories;                      /* 144 */
-    uint32_t max_inventories;                  /* 148 */
-    uint32_t workers;                          /* 152 */
-    uint32_t durability;                       /* 156  0 disk, 1 memory */
-    char server_version[16];                   /* 160  "0.1.0", zero-padded */
+    uint32_t inventories;            /* 144 */
+    uint32_t max_inventories;        /* 148 */
+    uint32_t workers;                /* 152 */
+    uint32_t durability;             /* 156  0 disk, 1 memory */
+    char server_version[16];         /* 160  "0.1.0", zero-padded */
 };
 
 #endif

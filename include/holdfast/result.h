@@ -26,7 +26,8 @@
     X(BAD_FIELD, 403, "a field has an impossible value; `field` names it")                         \
     X(UNKNOWN_INVENTORY, 404, "there is no such inventory")                                        \
     X(FRAME_TOO_LARGE, 405, "the frame exceeds the limit; the connection is closed")               \
-    X(RESERVATIONS_FULL, 500, "the server holds as many reservations as --max-reservations allows") \
+    X(RESERVATIONS_FULL, 500,                                                                      \
+      "the server holds as many reservations as --max-reservations allows")                        \
     X(INVENTORIES_FULL, 501, "the server holds as many inventories as --max-inventories allows")   \
     X(SHUTTING_DOWN, 502, "the server is stopping; nothing was done")                              \
     X(STORAGE_FULL, 503, "the disk has no room for the log; nothing was done")                     \

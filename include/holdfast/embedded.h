@@ -1,0 +1,75 @@
+/*
+ * The embedded API: Holdfast inside a process of yours, with no network.
+ *
+ * Open a directory; open a session for each thread; call; wait for commit; close. One process at a
+ * time may have a directory open, a server included.
+ *
+ *     struct hf_embedded *db;
+ *     char error[HF_EMBEDDED_ERROR_BYTES];
+ *     if (hf_embedded_open(&(struct hf_embedded_options){.directory = "data"}, &db, error) != 0)
+ *         ...
+ *     struct hf_session *session;
+ *     hf_session_open(db, &session);
+ *     struct hf_request request = {.operation = HF_OP_RESERVE, .inventory_id = 1, .customer_id = 7,
+ *                                  .qty = 1};
+ *     hf_id_make(&request.id);
+ *     struct hf_reply reply;
+ *     uint64_t lsn;
+ *     if (hf_session_call(session, &request, &reply, &lsn) == HF_GRANTED) {
+ *         hf_session_wait(session, lsn);
+ *         ... only now tell the customer ...
+ *     }
+ *     hf_session_close(session);
+ *     hf_embedded_close(db);
+ */
+#ifndef HOLDFAST_EMBEDDED_H
+#define HOLDFAST_EMBEDDED_H
+
+#include "holdfast/message.h"
+
+#define HF_EMBEDDED_ERROR_BYTES 512
+
+struct hf_embedded;
+struct hf_session;
+
+struct hf_embedded_options {
+    const char *directory;     /* made if it is missing */
+    uint32_t max_inventories;  /* 0: 65536 */
+    uint32_t max_reservations; /* 0: 16777216; memory is paid as it is used */
+    uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 32 MiB */
+    uint32_t writes_inflight;  /* 1 .. 8; 0: 4 */
+    bool memory; /* commit when the log's buffer has the record; the disk has it within 10 ms, and a
+                    crash before that loses it */
+};
+
+/*
+ * Opens or creates; recovers what the log holds; starts one thread, which writes the log. Blocks.
+ * 0, or -errno with a line in `error` that says what to do. If the log cannot be written later, the
+ * process ends with status 70: nothing that is not durable is ever acknowledged (FAIL-STOP).
+ */
+int hf_embedded_open(const struct hf_embedded_options *options, struct hf_embedded **db,
+                     char error[HF_EMBEDDED_ERROR_BYTES]);
+
+/* All sessions are closed. Waits until everything is durable, ends the log cleanly, frees.
+ * 0 or -errno. */
+int hf_embedded_close(struct hf_embedded *db);
+
+/* One session belongs to one thread at a time; different sessions are independent. 0 or -ENOMEM. */
+int hf_session_open(struct hf_embedded *db, struct hf_session **session);
+void hf_session_close(struct hf_session *session);
+
+/*
+ * Executes RESERVE, CANCEL, RESERVATION_GET, INVENTORY_CREATE or INVENTORY_GET. Returns
+ * reply->result. What it says may be told to anyone only when *wait_for_lsn is committed
+ * (ACK-AFTER-COMMIT); 0: at once. Does not block, but for a full log (while the disk catches up).
+ */
+unsigned hf_session_call(struct hf_session *session, const struct hf_request *request,
+                         struct hf_reply *reply, uint64_t *wait_for_lsn);
+
+/* Blocks until this LSN is committed. */
+void hf_session_wait(struct hf_session *session, uint64_t lsn);
+
+/* Everything up to here is committed. Any thread. */
+uint64_t hf_embedded_commit_lsn(const struct hf_embedded *db);
+
+#endif
