@@ -284,8 +284,7 @@ int hf_client_process(struct hf_client *client)
     HF_CHECK(!client->processing);
     client->processing = true;
     unsigned answered_before = client->answered;
-    if (hf_client_connection_advance(&client->connection, hf_monotonic_now_ns()))
-        client->unsent = client->head;
+    hf_client_connection_advance(&client->connection, hf_monotonic_now_ns());
     if (client->connection.link == HF_CLIENT_UP)
         exchange(client);
     end_expired(client);

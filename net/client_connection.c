@@ -182,80 +182,63 @@ static bool is_connected_to_itself(int fd)
 }
 
 /* The connect() of CONNECTING has ended well, unless with oneself. */
-static bool connected(struct hf_client_connection *connection, uint64_t now_ns)
+static void connected(struct hf_client_connection *connection, uint64_t now_ns)
 {
     if (is_connected_to_itself(connection->fd)) {
         struct linger at_once = {.l_onoff = 1, .l_linger = 0}; /* leave no TIME_WAIT on the port */
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         attempt_failed(connection, now_ns, ECONNREFUSED);
-        return false;
+        return;
     }
     connection->link = HF_CLIENT_UP;
     connection->connects++;
     snprintf(connection->error, sizeof connection->error, "no answer yet");
-    return true;
 }
 
-static bool start_attempt(struct hf_client_connection *connection, uint64_t now_ns)
+static void start_attempt(struct hf_client_connection *connection, uint64_t now_ns)
 {
     const struct addrinfo *address = connection->address;
     connection->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0) {
         attempt_failed(connection, now_ns, errno);
-        return false;
+        return;
     }
     int on = 1;
     (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     connection->link = HF_CLIENT_CONNECTING;
     connection->wake_at_ns = now_ns + connection->connect_timeout_ns;
     if (connect(connection->fd, address->ai_addr, address->ai_addrlen) == 0)
-        return connected(connection, now_ns);
+        connected(connection, now_ns);
     /* Interrupted, it goes on in the background like one that is in progress. */
-    if (errno != EINPROGRESS && errno != EINTR)
+    else if (errno != EINPROGRESS && errno != EINTR)
         attempt_failed(connection, now_ns, errno);
-    return false;
 }
 
-static bool finish_attempt(struct hf_client_connection *connection, uint64_t now_ns)
+static void finish_attempt(struct hf_client_connection *connection, uint64_t now_ns)
 {
     struct pollfd writable = {.fd = connection->fd, .events = POLLOUT};
     if (poll(&writable, 1, 0) <= 0) {
         if (now_ns >= connection->wake_at_ns)
             attempt_failed(connection, now_ns, ETIMEDOUT);
-        return false;
+        return;
     }
     int error = 0;
     socklen_t error_bytes = sizeof error;
     if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) != 0)
         error = errno;
-    if (error != 0) {
+    if (error != 0)
         attempt_failed(connection, now_ns, error);
-        return false;
-    }
-    return connected(connection, now_ns);
+    else
+        connected(connection, now_ns);
 }
 
-bool hf_client_connection_advance(struct hf_client_connection *connection, uint64_t now_ns)
+void hf_client_connection_advance(struct hf_client_connection *connection, uint64_t now_ns)
 {
-    /* Bounded: every step that stays DOWN moves on to the next address, and the last one waits. */
-    for (;;) {
-        switch (connection->link) {
-        case HF_CLIENT_UP:
-            return false;
-        case HF_CLIENT_CONNECTING:
-            if (finish_attempt(connection, now_ns))
-                return true;
-            if (connection->link == HF_CLIENT_CONNECTING)
-                return false;
-            break;
-        case HF_CLIENT_DOWN:
-            if (now_ns < connection->wake_at_ns)
-                return false;
-            if (start_attempt(connection, now_ns))
-                return true;
-            break;
-        }
-    }
+    if (connection->link == HF_CLIENT_CONNECTING)
+        finish_attempt(connection, now_ns);
+    /* Bounded: each attempt that fails at once moves on to the next address, the last one waits. */
+    while (connection->link == HF_CLIENT_DOWN && now_ns >= connection->wake_at_ns)
+        start_attempt(connection, now_ns);
 }
 
 /* ---- bytes ------------------------------------------------------------------------------ */

@@ -57,8 +57,8 @@ int hf_client_connection_open(struct hf_client_connection *connection, const cha
                               uint64_t connect_timeout_ns, uint64_t first_delay_ns);
 void hf_client_connection_close(struct hf_client_connection *connection);
 
-/* Starts, finishes or gives up attempts. True if the connection is UP now and was not before. */
-bool hf_client_connection_advance(struct hf_client_connection *connection, uint64_t now_ns);
+/* Starts, finishes or gives up attempts, as far as that is possible now. */
+void hf_client_connection_advance(struct hf_client_connection *connection, uint64_t now_ns);
 
 /* Breaks the connection off, for `reason`. */
 void hf_client_connection_drop(struct hf_client_connection *connection, uint64_t now_ns,

@@ -286,7 +286,7 @@ size_t hf_reply_encode_page(uint8_t *out, uint64_t tag, uint32_t next,
     hf_put_u32(out + 16, count);
     hf_put_u32(out + 20, next);
     for (uint32_t i = 0; i < count; i++)
-        write_entry(out + HF_PAGE_HEADER_BYTES + i * ENTRY_BYTES, inventories + i);
+        write_entry(out + HF_PAGE_HEADER_BYTES + (size_t)i * ENTRY_BYTES, inventories + i);
     return frame_bytes;
 }
 
@@ -390,7 +390,7 @@ static bool read_page(const uint8_t *bytes, const struct hf_frame *frame, struct
         frame->frame_bytes != HF_PAGE_HEADER_BYTES + count * ENTRY_BYTES)
         return false;
     for (uint32_t i = 0; i < count; i++)
-        read_entry(bytes + HF_PAGE_HEADER_BYTES + i * ENTRY_BYTES, inventories + i);
+        read_entry(bytes + HF_PAGE_HEADER_BYTES + (size_t)i * ENTRY_BYTES, inventories + i);
     reply->count = count;
     reply->next = hf_get_u32(bytes + 20);
     reply->inventories = inventories;

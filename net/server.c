@@ -18,6 +18,9 @@
 
 #define BACKLOG 4096
 
+/* How long a port that is in use is tried again. */
+#define PORT_PATIENCE_NS (2 * HF_NS_PER_S)
+
 /* A peer that vanished is noticed after 60 s + 6 x 10 s. */
 #define KEEPALIVE_IDLE_S     60
 #define KEEPALIVE_INTERVAL_S 10
@@ -56,6 +59,22 @@ static int listen_on(const struct addrinfo *addresses)
     return result;
 }
 
+/*
+ * A server that was killed may hold its port a moment longer than it lives: the kernel ends what its
+ * io_urings were waiting for in the background. It must not lock out its successor.
+ */
+static int listen_patiently(const struct addrinfo *addresses)
+{
+    uint64_t until_ns = hf_monotonic_now_ns() + PORT_PATIENCE_NS;
+    for (;;) {
+        int listener = listen_on(addresses);
+        if (listener != -EADDRINUSE || hf_monotonic_now_ns() > until_ns)
+            return listener;
+        struct timespec pause = {.tv_nsec = 5000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static int open_listener(struct hf_server *server, char *error)
 {
     const char *text = server->options.listen;
@@ -73,7 +92,7 @@ static int open_listener(struct hf_server *server, char *error)
                  gai_strerror(status));
         return -ENOENT;
     }
-    server->listener = listen_on(addresses);
+    server->listener = listen_patiently(addresses);
     freeaddrinfo(addresses);
     if (server->listener < 0) {
         snprintf(error, HF_SERVER_ERROR_BYTES, "cannot listen on %s: %s%s", text,

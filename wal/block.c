@@ -71,7 +71,7 @@ static uint64_t payload_hash(const uint8_t *bytes, uint32_t record_count)
 void hf_block_seal(uint8_t *bytes, struct hf_block *block)
 {
     HF_CHECK(block->record_count <= HF_MAX_BLOCK_RECORDS);
-    HF_CHECK((block->flags & ~KNOWN_FLAGS) == 0);
+    HF_CHECK((block->flags & ~KNOWN_FLAGS) == 0 && block->epoch != 0);
     HF_CHECK(block->commit_lsn < block->first_lsn && block->commit_sequence < block->sequence);
 
     uint32_t used = used_bytes(block->record_count);
@@ -156,14 +156,14 @@ enum hf_block_fault hf_block_read_header(const uint8_t *bytes, struct hf_block *
         return HF_BLOCK_NEWER_FORMAT;
 
     decode_fields(bytes, block);
-    bool possible = hf_get_u16(bytes + OFFSET_FORMAT) == HF_LOG_FORMAT &&
-                    hf_get_u16(bytes + OFFSET_HEADER_BYTES) == HF_BLOCK_HEADER_BYTES &&
-                    hf_get_u16(bytes + OFFSET_RECORD_BYTES) == HF_RECORD_BYTES &&
-                    (block->flags & ~KNOWN_FLAGS) == 0 && hf_get_u32(bytes + OFFSET_ZERO) == 0 &&
-                    block->record_count <= HF_MAX_BLOCK_RECORDS &&
-                    block->block_bytes == hf_block_bytes(block->record_count) &&
-                    block->commit_lsn < block->first_lsn &&
-                    block->commit_sequence < block->sequence;
+    bool possible =
+        hf_get_u16(bytes + OFFSET_FORMAT) == HF_LOG_FORMAT &&
+        hf_get_u16(bytes + OFFSET_HEADER_BYTES) == HF_BLOCK_HEADER_BYTES &&
+        hf_get_u16(bytes + OFFSET_RECORD_BYTES) == HF_RECORD_BYTES &&
+        (block->flags & ~KNOWN_FLAGS) == 0 && block->epoch != 0 &&
+        hf_get_u32(bytes + OFFSET_ZERO) == 0 && block->record_count <= HF_MAX_BLOCK_RECORDS &&
+        block->block_bytes == hf_block_bytes(block->record_count) &&
+        block->commit_lsn < block->first_lsn && block->commit_sequence < block->sequence;
     return possible ? HF_BLOCK_VALID : HF_BLOCK_BAD_HEADER;
 }
 

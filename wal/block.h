@@ -28,9 +28,12 @@
  *   1. magic, format, header_bytes, record_bytes are as above and the bytes at 100 are zero;
  *   2. header_hash is right;
  *   3. log_id is the log's, segment and offset are where it was read;
- *   4. record_count <= 8191, block_bytes is 128 * (record_count + 1) rounded up to 4096;
+ *   4. record_count <= 8191, block_bytes is 128 * (record_count + 1) rounded up to 4096, epoch is
+ *      not zero, and no other flag than those above is set;
  *   5. payload_hash is right, the padding is zero, and record i has LSN first_lsn + i;
  *   6. commit_lsn < first_lsn and commit_sequence < sequence.
+ * header_hash is judged before format: whatever a later format adds, these two and magic stay where
+ * they are, so that a damaged byte is never taken for a newer format.
  * It continues the log if and only if, beyond that, its sequence is one more than that of the block
  * before, its previous_hash is that block's header_hash, its first_lsn is that block's first_lsn +
  * record_count, its epoch is not smaller, and larger exactly if it is a START block.

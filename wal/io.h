@@ -19,7 +19,9 @@
 enum hf_io_open_mode {
     HF_IO_READ,        /* read only, through the page cache */
     HF_IO_READ_DIRECT, /* read only, past the page cache where the file system can */
-    HF_IO_WRITE,       /* direct and data-synced: a completed write is durable */
+    HF_IO_WRITE,       /* direct and data-synced: a completed write is durable. One at a time: while
+                          a write through an earlier open may still reach the disk, even one that a
+                          killed process left in flight, opening waits */
     HF_IO_CREATE,      /* new or truncated, direct, not synced: for zero-filling */
 };
 

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,6 +36,26 @@ static int open_retried(const char *path, int flags)
     return file < 0 ? -errno : file;
 }
 
+/*
+ * Opens for writing and locks the file. A write in flight keeps its open file, and with it the lock,
+ * until it is over, also when its process was killed: so what we read after this cannot be written
+ * over by the dead.
+ */
+static int open_exclusive(const char *path)
+{
+    int file = open_retried(path, O_WRONLY | O_DIRECT | O_DSYNC);
+    if (file < 0)
+        return file;
+    int result;
+    do {
+        result = flock(file, LOCK_EX) < 0 ? -errno : 0;
+    } while (result == -EINTR);
+    if (result == 0)
+        return file;
+    close(file);
+    return result;
+}
+
 static int posix_open_file(struct hf_io *io, const char *directory, const char *name,
                            enum hf_io_open_mode mode)
 {
@@ -50,7 +71,7 @@ static int posix_open_file(struct hf_io *io, const char *directory, const char *
         result = open_retried(path, O_RDONLY | O_DIRECT);
         return result == -EINVAL ? open_retried(path, O_RDONLY) : result;
     case HF_IO_WRITE:
-        return open_retried(path, O_WRONLY | O_DIRECT | O_DSYNC);
+        return open_exclusive(path);
     case HF_IO_CREATE:
         return open_retried(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT);
     }

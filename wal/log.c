@@ -78,7 +78,7 @@ struct tidy {
     const char *directory;
 };
 
-/* Removes what preparing left behind; syncs what the log consists of. */
+/* Removes what preparing left behind; syncs what the log consists of, when it is at rest. */
 static int tidy_file(void *context, const char *name)
 {
     struct tidy *tidy = context;
@@ -89,7 +89,8 @@ static int tidy_file(void *context, const char *name)
     uint64_t number;
     if (!hf_segment_name_parse(name, &number))
         return 0;
-    int file = tidy->io->open_file(tidy->io, tidy->directory, name, HF_IO_READ);
+    /* Opened for writing, which waits for writes that a killed server left in flight. */
+    int file = tidy->io->open_file(tidy->io, tidy->directory, name, HF_IO_WRITE);
     if (file < 0)
         return file;
     int result = tidy->io->sync_file(tidy->io, file);
@@ -182,42 +183,50 @@ static int read_log(struct hf_log *log, const struct hf_log_options *options,
     }
 }
 
-static int zero_segment_from(struct hf_io *io, const char *directory, uint64_t number,
-                             uint64_t offset, uint64_t segment_bytes, const uint8_t *zeros)
+/* Writes zeros from `offset` to `end` in one segment, and syncs. */
+static int zero_range(struct hf_io *io, const char *directory, uint64_t number, uint64_t offset,
+                      uint64_t end, const uint8_t *zeros)
 {
     struct hf_segment segment;
     int result = hf_segment_open(io, directory, number, &segment);
-    while (result == 0 && offset < segment_bytes) {
-        uint64_t left = segment_bytes - offset;
+    if (result != 0)
+        return result;
+    while (result == 0 && offset < end) {
+        uint64_t left = end - offset;
         size_t bytes = left < ZERO_CHUNK_BYTES ? (size_t)left : ZERO_CHUNK_BYTES;
         result = io->write_at(io, segment.file, zeros, bytes, offset);
         offset += bytes;
     }
     if (result == 0)
         result = io->sync_file(io, segment.file);
-    if (segment.file >= 0)
-        io->close_file(io, segment.file);
+    io->close_file(io, segment.file);
     return result;
 }
 
 /*
- * Zeroes all that stands behind the tail, before anything new is written. So residue of a torn tail
+ * Zeroes what stands behind the tail, before anything new is written. So residue of a torn tail
  * never stands beside a newer block, and what follows the log's end is zero, always. A crash in the
  * middle leaves a tail that is torn at the same place.
  */
 static int cut_tail(struct hf_io *io, const char *directory, const struct hf_log_tail *tail,
-                    const struct hf_log_files *files, char *error)
+                    const struct hf_log_files *files, uint64_t cut_bytes, char *error)
 {
     uint8_t *zeros = aligned_alloc(HF_BLOCK_ALIGN_BYTES, ZERO_CHUNK_BYTES);
     if (zeros == NULL)
         return explain(error, -ENOMEM, "out of memory");
     memset(zeros, 0, ZERO_CHUNK_BYTES);
+    uint64_t end = tail->offset + cut_bytes + HF_BLOCK_ALIGN_BYTES - 1;
+    end -= end % HF_BLOCK_ALIGN_BYTES;
     int result = 0;
     /* The last segment first: as long as anything is left, the tail is still torn where it was. */
-    for (uint64_t number = files->last_segment; number >= tail->segment && result == 0; number--) {
-        uint64_t from = number == tail->segment ? tail->offset : HF_SEGMENT_HEADER_BYTES;
-        result = zero_segment_from(io, directory, number, from, files->segment_bytes, zeros);
+    if (end > files->segment_bytes) {
+        end = files->segment_bytes;
+        for (uint64_t number = files->last_segment; number > tail->segment && result == 0; number--)
+            result = zero_range(io, directory, number, HF_SEGMENT_HEADER_BYTES,
+                                files->segment_bytes, zeros);
     }
+    if (result == 0)
+        result = zero_range(io, directory, tail->segment, tail->offset, end, zeros);
     free(zeros);
     if (result != 0)
         return explain(error, result, "cannot cut the torn tail of the log in %s: %s", directory,
@@ -249,7 +258,7 @@ static int recover(struct hf_log *log, const struct hf_log_options *options,
                        "holdfast-wal verify %s",
                        options->directory, reason, options->directory);
     if (result == 0 && log->recovery.cut_bytes != 0)
-        result = cut_tail(io, options->directory, tail, files, error);
+        result = cut_tail(io, options->directory, tail, files, log->recovery.cut_bytes, error);
     log->recovery.duration_ns = hf_monotonic_now_ns() - started_ns;
     return result;
 }

@@ -8,8 +8,9 @@
  *   flusher   blocks, writes, commit
  *   segments  files, prepared ahead
  *
- * Opening, step by step: lock; remove what preparing a segment left behind; sync the segments and
- * the directory, as the page cache may hold what the disk does not; read everything; zero a torn
+ * Opening, step by step: lock; remove what preparing a segment left behind; wait for writes that a
+ * killed server left in flight; sync the segments and the directory, as the page cache may hold what
+ * the disk does not; read everything; zero a torn
  * tail, sync; create the first segment if there is none; write the START block of a new epoch. Only
  * then is anyone served. A crash anywhere in between is recovered by doing the same again.
  */
@@ -35,7 +36,8 @@ struct hf_log_options {
 
     /* Called with each record of the log, in the order of the LSNs. NULL, or why it cannot be. */
     const char *(*replay)(void *context, const uint8_t *record);
-    /* Called after the last one, before anything is written. NULL, or why the log cannot be right. */
+    /* Called after the last one, before anything is written. NULL, or why the log cannot be right.
+     */
     const char *(*replay_end)(void *context);
     void *replay_context;
 };

@@ -265,21 +265,21 @@ static bool continues(const struct hf_reader *reader, const struct hf_block *blo
 {
     const struct hf_block *last = &reader->last;
     bool starts = (block->flags & HF_BLOCK_START) != 0;
+    char what[80];
     if (block->sequence != last->sequence + 1)
-        snprintf(reason, REASON_BYTES, "block %llu of epoch %llu",
-                 (unsigned long long)block->sequence, (unsigned long long)block->epoch);
+        snprintf(what, sizeof(what), "out of its turn");
     else if (block->previous_hash != last->header_hash)
-        snprintf(reason, REASON_BYTES, "a block that follows another one: previous_hash %016llx",
+        snprintf(what, sizeof(what), "behind another block (previous_hash %016llx)",
                  (unsigned long long)block->previous_hash);
     else if (block->first_lsn != reader->expected_lsn)
-        snprintf(reason, REASON_BYTES, "a block that starts with LSN %llu",
+        snprintf(what, sizeof(what), "starting with LSN %llu",
                  (unsigned long long)block->first_lsn);
     else if (starts ? block->epoch <= last->epoch : block->epoch != last->epoch)
-        snprintf(reason, REASON_BYTES, "a block of epoch %llu %s a START flag, after epoch %llu",
-                 (unsigned long long)block->epoch, starts ? "with" : "without",
-                 (unsigned long long)last->epoch);
+        snprintf(what, sizeof(what), "%s a START flag", starts ? "with" : "without");
     else
         return true;
+    snprintf(reason, REASON_BYTES, "block %llu of epoch %llu, %s",
+             (unsigned long long)block->sequence, (unsigned long long)block->epoch, what);
     return false;
 }
 

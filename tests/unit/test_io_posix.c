@@ -1,0 +1,184 @@
+/* The real I/O, on a real directory: what it opens, transfers, refuses, and reports. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/lib/process.h"
+#include "wal/block.h"
+#include "wal/io.h"
+
+#define PAGE HF_BLOCK_ALIGN_BYTES
+
+static char directory[HF_DIRECTORY_TEXT_BYTES];
+static struct hf_io *io;
+static uint8_t *pages; /* four, aligned */
+
+static void open_directory(void)
+{
+    cr_assert_eq(hf_directory_make(directory), 0);
+    io = hf_io_posix();
+    pages = aligned_alloc(PAGE, 4 * PAGE);
+    cr_assert_not_null(pages);
+}
+
+static void close_directory(void)
+{
+    hf_directory_remove(directory);
+    free(pages);
+}
+
+TestSuite(io_posix, .init = open_directory, .fini = close_directory);
+
+static int created(const char *name)
+{
+    int file = io->open_file(io, directory, name, HF_IO_CREATE);
+    cr_assert_geq(file, 0, "%s: the tests need a file system with O_DIRECT", strerror(-file));
+    return file;
+}
+
+Test(io_posix, what_is_written_is_read_in_every_mode)
+{
+    /* A file of two pages, created, then overwritten in part, then read both ways. */
+    int file = created("a");
+    memset(pages, 1, 2 * PAGE);
+    cr_assert_eq(io->write_at(io, file, pages, 2 * PAGE, 0), 0);
+    cr_assert_eq(io->sync_file(io, file), 0);
+    cr_assert_eq(io->close_file(io, file), 0);
+    cr_assert_eq(io->sync_directory(io, directory), 0);
+
+    file = io->open_file(io, directory, "a", HF_IO_WRITE);
+    cr_assert_geq(file, 0);
+    memset(pages, 2, PAGE);
+    cr_assert_eq(io->write_at(io, file, pages, PAGE, PAGE), 0);
+    io->close_file(io, file);
+
+    static const enum hf_io_open_mode modes[] = {HF_IO_READ, HF_IO_READ_DIRECT};
+    for (size_t i = 0; i < 2; i++) {
+        file = io->open_file(io, directory, "a", modes[i]);
+        cr_assert_geq(file, 0);
+        uint64_t bytes;
+        cr_assert_eq(io->file_bytes(io, file, &bytes), 0);
+        cr_expect_eq(bytes, 2 * PAGE);
+        memset(pages, 0, 4 * PAGE);
+        cr_expect_eq(io->read_at(io, file, pages, 2 * PAGE, 0), 2 * PAGE);
+        cr_expect_eq(pages[0], 1);
+        cr_expect_eq(pages[PAGE - 1], 1);
+        cr_expect_eq(pages[PAGE], 2);
+        cr_expect_eq(pages[2 * PAGE - 1], 2);
+        io->close_file(io, file);
+    }
+}
+
+Test(io_posix, a_read_is_short_only_at_the_end_of_the_file)
+{
+    /* A file that ends in the middle of a page, read beyond its end and behind it. */
+    int file = created("a");
+    memset(pages, 7, 2 * PAGE);
+    cr_assert_eq(io->write_at(io, file, pages, 2 * PAGE, 0), 0);
+    cr_assert_eq(ftruncate(file, PAGE + 100), 0);
+    io->close_file(io, file);
+    static const enum hf_io_open_mode modes[] = {HF_IO_READ, HF_IO_READ_DIRECT};
+    for (size_t i = 0; i < 2; i++) {
+        file = io->open_file(io, directory, "a", modes[i]);
+        cr_assert_geq(file, 0);
+        cr_expect_eq(io->read_at(io, file, pages, 4 * PAGE, 0), PAGE + 100);
+        cr_expect_eq(io->read_at(io, file, pages, PAGE, PAGE), 100);
+        cr_expect_eq(io->read_at(io, file, pages, PAGE, 2 * PAGE), 0);
+        io->close_file(io, file);
+    }
+}
+
+Test(io_posix, modes_open_as_they_promise)
+{
+    /* The flags of each descriptor, as the kernel has them; all are closed on exec. */
+    int file = created("a");
+    cr_expect_eq(fcntl(file, F_GETFL) & (O_ACCMODE | O_DIRECT), O_RDWR | O_DIRECT);
+    cr_expect(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    io->close_file(io, file);
+
+    file = io->open_file(io, directory, "a", HF_IO_WRITE);
+    int flags = fcntl(file, F_GETFL);
+    cr_expect_eq(flags & (O_ACCMODE | O_DIRECT), O_WRONLY | O_DIRECT);
+    cr_expect_eq(flags & O_DSYNC, O_DSYNC);
+    cr_expect(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    io->close_file(io, file);
+
+    file = io->open_file(io, directory, "a", HF_IO_READ);
+    cr_expect_eq(fcntl(file, F_GETFL) & (O_ACCMODE | O_DIRECT), O_RDONLY);
+    cr_expect(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    io->close_file(io, file);
+}
+
+Test(io_posix, a_file_system_without_direct_io_is_read_all_the_same)
+{
+    /* A file of /proc, where O_DIRECT is refused: reading falls back, writing must not. */
+    int file = io->open_file(io, "/proc/self", "status", HF_IO_READ_DIRECT);
+    cr_assert_geq(file, 0, "%s", strerror(-file));
+    cr_expect_eq(fcntl(file, F_GETFL) & O_DIRECT, 0);
+    cr_expect_gt(io->read_at(io, file, pages, PAGE, 0), 0);
+    io->close_file(io, file);
+    cr_expect_eq(io->open_file(io, "/proc/self", "oom_score_adj", HF_IO_WRITE), -EINVAL);
+}
+
+Test(io_posix, failures_are_told_as_negative_error_numbers)
+{
+    /* Files and directories that are not there, a descriptor that cannot write, a path too long. */
+    cr_expect_eq(io->open_file(io, directory, "none", HF_IO_READ), -ENOENT);
+    cr_expect_eq(io->open_file(io, directory, "none", HF_IO_READ_DIRECT), -ENOENT);
+    cr_expect_eq(io->open_file(io, directory, "none", HF_IO_WRITE), -ENOENT);
+    cr_expect_eq(io->open_file(io, "/nowhere", "none", HF_IO_CREATE), -ENOENT);
+    cr_expect_eq(io->remove_file(io, directory, "none"), -ENOENT);
+    cr_expect_eq(io->rename_file(io, directory, "none", "other"), -ENOENT);
+    cr_expect_eq(io->sync_directory(io, "/nowhere"), -ENOENT);
+    cr_expect_eq(io->list(io, "/nowhere", NULL, NULL), -ENOENT);
+    static char long_name[8192];
+    memset(long_name, 'a', sizeof(long_name) - 1);
+    cr_expect_eq(io->open_file(io, directory, long_name, HF_IO_READ), -ENAMETOOLONG);
+
+    int file = created("a");
+    io->close_file(io, file);
+    file = io->open_file(io, directory, "a", HF_IO_READ);
+    cr_expect_eq(io->write_at(io, file, pages, PAGE, 0), -EBADF);
+    io->close_file(io, file);
+    cr_expect_eq(io->read_at(io, file, pages, PAGE, 0), -EBADF);
+}
+
+struct names {
+    unsigned count, stop_after;
+    bool a, b;
+};
+
+static int note_name(void *context, const char *name)
+{
+    struct names *names = context;
+    names->count++;
+    names->a |= strcmp(name, "a") == 0;
+    names->b |= strcmp(name, "b") == 0;
+    return names->count == names->stop_after ? 17 : 0;
+}
+
+Test(io_posix, files_are_listed_renamed_and_removed)
+{
+    /* Two files, one of which is renamed over the other. */
+    io->close_file(io, created("a"));
+    io->close_file(io, created("b"));
+    struct names names = {0};
+    cr_expect_eq(io->list(io, directory, note_name, &names), 0);
+    cr_expect(names.count == 2 && names.a && names.b);
+    names = (struct names){.stop_after = 1};
+    cr_expect_eq(io->list(io, directory, note_name, &names), 17, "what the callback returned");
+    cr_expect_eq(names.count, 1);
+
+    cr_expect_eq(io->rename_file(io, directory, "a", "b"), 0);
+    names = (struct names){0};
+    cr_expect_eq(io->list(io, directory, note_name, &names), 0);
+    cr_expect(names.count == 1 && names.b);
+    cr_expect_eq(io->remove_file(io, directory, "b"), 0);
+    names = (struct names){0};
+    cr_expect_eq(io->list(io, directory, note_name, &names), 0);
+    cr_expect_eq(names.count, 0);
+}
