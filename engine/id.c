@@ -21,12 +21,11 @@
 #include "holdfast/types.h"
 
 #define ID_RANDOM_BYTES     10
-#define RANDOM_BUFFER_BYTES (ID_RANDOM_BYTES * 25) /* up to 256, getrandom() gives all or none */
+#define RANDOM_BUFFER_BYTES (ID_RANDOM_BYTES * 256)
 #define HYPHEN_COUNT        4
 #define TEXT_CHARACTERS     (HF_ID_TEXT_BYTES - 1)
 
 _Static_assert(sizeof(struct hf_id) == 16, "an id is 128 bits");
-_Static_assert(RANDOM_BUFFER_BYTES <= 256, "getrandom() may return less");
 _Static_assert(TEXT_CHARACTERS == 2 * sizeof(struct hf_id) + HYPHEN_COUNT, "the form of RFC 9562");
 
 static _Thread_local struct {
@@ -50,12 +49,15 @@ static void install_fork_handler(void)
 static void fetch_random_bytes(void)
 {
     HF_CHECK(pthread_once(&fork_handler_once, install_fork_handler) == 0);
-    ssize_t got;
-    do {
-        got = getrandom(random_bytes.bytes, sizeof random_bytes.bytes, 0);
-    } while (got < 0 && errno == EINTR);
-    /* Without random bytes ids would collide, and a collision is another customer's reservation. */
-    HF_CHECK(got == (ssize_t)sizeof random_bytes.bytes);
+    size_t fetched = 0;
+    while (fetched < sizeof random_bytes.bytes) {
+        ssize_t got =
+            getrandom(random_bytes.bytes + fetched, sizeof random_bytes.bytes - fetched, 0);
+        /* Without random bytes ids would collide: one customer's reservation would be another's. */
+        HF_CHECK(got > 0 || errno == EINTR);
+        if (got > 0)
+            fetched += (size_t)got;
+    }
     random_bytes.left = sizeof random_bytes.bytes;
 }
 
@@ -64,13 +66,14 @@ void hf_id_make(struct hf_id *id)
     if (random_bytes.left < ID_RANDOM_BYTES)
         fetch_random_bytes();
     random_bytes.left -= ID_RANDOM_BYTES;
-    memcpy(id->bytes + 6, random_bytes.bytes + random_bytes.left, ID_RANDOM_BYTES);
+    const uint8_t *random = random_bytes.bytes + random_bytes.left;
 
     uint64_t date_ms = hf_date_now_ns() / HF_NS_PER_MS;
     for (unsigned i = 0; i < 6; i++)
         id->bytes[i] = (uint8_t)(date_ms >> (40 - 8 * i));
-    id->bytes[6] = (uint8_t)(0x70 | (id->bytes[6] & 0x0f));
-    id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3f));
+    memcpy(id->bytes + 6, random, ID_RANDOM_BYTES);
+    id->bytes[6] = (uint8_t)(0x70 | (random[0] & 0x0f));
+    id->bytes[8] = (uint8_t)(0x80 | (random[2] & 0x3f));
 }
 
 static bool is_hyphen_place(size_t place)

@@ -23,6 +23,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "engine/execute.h"
 
 #define REPLY_BODY        16
 #define ENTRY_BYTES       HF_INVENTORY_ENTRY_BYTES
@@ -127,11 +128,6 @@ size_t hf_request_encode(uint8_t *out, const struct hf_request *request, uint64_
     return frame_bytes;
 }
 
-static bool possible_units(uint32_t units)
-{
-    return units >= 1 && units <= HF_MAX_UNITS;
-}
-
 static bool reserved_are_zero(const uint8_t *bytes, const struct hf_frame *frame)
 {
     if (frame->result != 0)
@@ -143,8 +139,8 @@ static bool reserved_are_zero(const uint8_t *bytes, const struct hf_frame *frame
     return true;
 }
 
-/* Reads the fields of a frame that has the right size; returns the first impossible one. */
-static enum hf_field read_fields(const uint8_t *bytes, struct hf_request *request)
+/* Reads the fields of a frame that has the right size. */
+static void read_fields(const uint8_t *bytes, struct hf_request *request)
 {
     switch (request->operation) {
     case HF_OP_PING:
@@ -155,27 +151,25 @@ static enum hf_field read_fields(const uint8_t *bytes, struct hf_request *reques
         request->inventory_id = hf_get_u64(bytes + 16);
         request->product_id = hf_get_u64(bytes + 24);
         request->capacity = hf_get_u32(bytes + 32);
-        return possible_units(request->capacity) ? HF_FIELD_NONE : HF_FIELD_CAPACITY;
+        break;
     case HF_OP_INVENTORY_GET:
         request->inventory_id = hf_get_u64(bytes + 16);
         break;
     case HF_OP_INVENTORY_LIST:
         request->from = hf_get_u32(bytes + 16);
         request->limit = hf_get_u32(bytes + 20);
-        return request->limit >= 1 && request->limit <= HF_MAX_LIST_ENTRIES ? HF_FIELD_NONE
-                                                                            : HF_FIELD_LIMIT;
+        break;
     case HF_OP_RESERVE:
         memcpy(request->id.bytes, bytes + 16, sizeof request->id.bytes);
         request->inventory_id = hf_get_u64(bytes + 32);
         request->customer_id = hf_get_u64(bytes + 40);
         request->qty = hf_get_u32(bytes + 48);
-        return possible_units(request->qty) ? HF_FIELD_NONE : HF_FIELD_QTY;
+        break;
     case HF_OP_RESERVATION_GET:
     case HF_OP_CANCEL:
         memcpy(request->id.bytes, bytes + 16, sizeof request->id.bytes);
-        return hf_id_is_zero(&request->id) ? HF_FIELD_RESERVATION_ID : HF_FIELD_NONE;
+        break;
     }
-    return HF_FIELD_NONE;
 }
 
 static enum hf_result refuse(enum hf_result result, enum hf_field named, enum hf_field *field)
@@ -199,10 +193,8 @@ enum hf_result hf_request_decode(const uint8_t *bytes, const struct hf_frame *fr
     if (!reserved_are_zero(bytes, frame))
         return refuse(HF_BAD_FRAME, HF_FIELD_RESERVED, field);
     request->operation = (enum hf_operation)frame->operation;
-    enum hf_field impossible = read_fields(bytes, request);
-    if (impossible != HF_FIELD_NONE)
-        return refuse(HF_BAD_FIELD, impossible, field);
-    return HF_OK;
+    read_fields(bytes, request);
+    return hf_request_check(request, field);
 }
 
 /* ---- replies ---------------------------------------------------------------------------- */

@@ -122,7 +122,7 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
             fputs(usage_text, stdout);
             exit(0);
         case 'v':
-            puts("holdfastd " HF_SERVER_VERSION);
+            puts("holdfastd " HF_VERSION);
             exit(0);
         default:
             fputs("holdfastd: see holdfastd --help\n", stderr);

@@ -249,7 +249,7 @@ void hf_server_describe(struct hf_server *server, struct hf_info *info)
         .max_inventories = header->max_inventories,
         .workers = server->worker_count,
         .durability = flusher->durability == HF_DURABILITY_MEMORY,
-        .server_version = HF_SERVER_VERSION,
+        .server_version = HF_VERSION,
     };
     memcpy(info->log_id, flusher->log_id, sizeof info->log_id);
     for (uint32_t i = 0; i < server->worker_count; i++) {

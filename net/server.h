@@ -18,7 +18,6 @@
 #include "engine/store.h"
 #include "holdfast/protocol.h"
 
-#define HF_SERVER_VERSION     "0.1.0"
 #define HF_MAX_WORKERS        64
 #define HF_SERVER_ERROR_BYTES 640
 

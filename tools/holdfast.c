@@ -122,7 +122,7 @@ static const char *shown(const char *word)
 {
     static char text[64];
     size_t length = 0;
-    for (; word[length] != '\0' && length < sizeof text - 4; length++)
+    for (; length < sizeof text - 4 && word[length] != '\0'; length++)
         text[length] = isprint((unsigned char)word[length]) ? word[length] : '?';
     snprintf(text + length, sizeof text - length, "%s", word[length] == '\0' ? "" : "...");
     return text;

@@ -345,7 +345,9 @@ static void replace_clients(struct crash *crash)
 
 static void server_options(struct crash *crash, struct hf_server_options *options)
 {
-    static const char *const extra[] = {"--segment-bytes", "1048576", "--workers", "2", NULL};
+    static const char *extra[] = {"--segment-bytes", "1048576", "--workers", NULL, NULL};
+    static const char *const workers[] = {"1", "2", "3", "8"};
+    extra[3] = workers[random_below(crash, 4)];
     *options = (struct hf_server_options){.program = crash->program,
                                           .directory = crash->directory,
                                           .listen = crash->listen,

@@ -130,11 +130,12 @@ static void disturb(int signal)
     /* Relaxed: it is a source of different numbers, nothing more. */
     uint64_t random = mix(stress.seed + hf_fetch_add_relaxed(&count, 1) * 0x9e3779b97f4a7c15ull);
     uint32_t amount = (uint32_t)(random >> 8) & 63;
-    switch (random & 3) {
+    switch (random & 15) {
     case 0:
         wait_us(amount);
         break;
     case 1:
+    case 2:
         sched_yield();
         break;
     default:

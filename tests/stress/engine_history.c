@@ -28,7 +28,7 @@
 #define OPERATIONS      2500u /* of a thread in a round */
 #define HOT_IDS         12u   /* what the threads meet at */
 #define MAX_IDS         8192u
-#define MAX_INVENTORIES (MAX_IDS / 4 + 16)
+#define MAX_INVENTORIES (MAX_IDS / 2 + 16)
 #define MAX_OWNED       3u
 
 enum operation { RESERVE, CANCEL, GET, CREATE, GET_INVENTORY };
@@ -51,7 +51,7 @@ struct round {
     unsigned threads;
     uint32_t inventories;
     uint32_t max_reservations;
-    bool steady_creation; /* an inventory for every four ids, all along */
+    bool steady_creation; /* an inventory for every two ids, all along */
     bool same_quantities;
     _Atomic uint32_t hot; /* the first of the hot ids */
     _Atomic uint32_t working;
@@ -86,7 +86,7 @@ static struct hf_reserve request_of(const struct round *round, uint32_t number)
 {
     struct hf_random random = hf_random_for(round->seed, number);
     uint64_t inventory_id =
-        1 + (round->steady_creation ? number / 4 : hf_random_below(&random, round->inventories));
+        1 + (round->steady_creation ? number / 2 : hf_random_below(&random, round->inventories));
     uint32_t capacity = capacity_of(round, inventory_id);
     return (struct hf_reserve){
         .id = hf_id_of_number(number),
@@ -201,7 +201,7 @@ static void operate(struct worker *worker)
     struct round *round = worker->round;
     struct hf_reserve request = request_of(round, hot_id(worker));
     uint32_t dice = hf_random_below(&worker->random, 100);
-    uint32_t creation = round->steady_creation ? 25 : 2;
+    uint32_t creation = round->steady_creation ? 24 : 2;
     if (dice < creation) {
         if (!round->steady_creation)
             request.inventory_id = 1 + hf_random_below(&worker->random, round->inventories);
@@ -209,7 +209,7 @@ static void operate(struct worker *worker)
         ask(worker, CREATE, &request);
     } else if (dice < 30) {
         ask(worker, GET, &request);
-    } else if (dice < 33) {
+    } else if (dice < 34) {
         ask(worker, GET_INVENTORY, &request);
     } else if (dice < 55) {
         ask(worker, CANCEL, &request);
@@ -218,7 +218,7 @@ static void operate(struct worker *worker)
     } else {
         reserve(worker);
     }
-    if (hf_random_chance(&worker->random, 12))
+    if (hf_random_chance(&worker->random, round->steady_creation ? 30 : 12))
         move_on(round);
     hf_random_pause(&worker->random);
 }
@@ -237,7 +237,7 @@ static void work(struct worker *worker)
     struct round *round = worker->round;
     worker->actor.now_ns = HF_NS_PER_S;
     create_all(worker);
-    for (uint32_t i = round->inventories; i < OPERATIONS; i++) {
+    for (uint32_t i = worker->answer_count; i < OPERATIONS; i++) {
         /* Batches of different threads overlap: dates differ by a little, both ways. */
         if (i % 16 == 0)
             worker->actor.now_ns = hf_date_now_ns();

@@ -365,7 +365,7 @@ Test(client, what_a_lost_connection_left_unanswered_is_sent_again_in_order)
     struct server server = start_server();
     struct hf_client *client = open_client(&server, 0);
     struct hf_id ids[8];
-    struct hf_request request, third;
+    struct hf_request request, third = {0};
     for (unsigned i = 1; i <= 5; i++)
         ids[i] = submit(client, i);
     int fd = accept_client(&server, client);
