@@ -60,8 +60,8 @@ static int listen_on(const struct addrinfo *addresses)
 }
 
 /*
- * A server that was killed may hold its port a moment longer than it lives: the kernel ends what its
- * io_urings were waiting for in the background. It must not lock out its successor.
+ * A server that was killed may hold its port a moment longer than it lives: the kernel ends what
+ * its io_urings were waiting for in the background. It must not lock out its successor.
  */
 static int listen_patiently(const struct addrinfo *addresses)
 {
@@ -121,23 +121,12 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Sends a message to the first `count` workers, from a ring of this thread's own. */
-static int tell_workers(struct hf_server *server, uint32_t count, enum hf_message message,
-                        char *error)
+/* Sends a message to the first `count` workers. */
+static void tell_workers(struct hf_server *server, uint32_t count, enum hf_message message)
 {
-    struct io_uring ring;
-    int result = hf_uring_open(&ring, HF_MAX_WORKERS, error, HF_SERVER_ERROR_BYTES);
-    if (result != 0)
-        return result;
     for (uint32_t i = 0; i < count; i++)
-        hf_worker_send(&ring, server->workers[i], message, 0);
-    result = io_uring_submit(&ring);
-    io_uring_queue_exit(&ring);
-    if (result >= 0)
-        return 0;
-    snprintf(error, HF_SERVER_ERROR_BYTES, "cannot send messages between io_urings: %s",
-             strerror(-result));
-    return result;
+        hf_worker_send(&server->control, server->workers[i], message, 0);
+    hf_uring_submit_all(&server->control);
 }
 
 static void join_workers(struct hf_server *server)
@@ -158,14 +147,13 @@ static int start_workers(struct hf_server *server, char *error)
             server->workers[server->worker_count++] = worker;
         if (result != 0) {
             /* This one serves nobody, and neither do those that were not started. */
-            uint32_t started = i;
-            hf_fetch_sub_relaxed(&server->serving, count - started);
-            char ignored[HF_SERVER_ERROR_BYTES];
-            tell_workers(server, started, HF_MESSAGE_STOP, ignored);
+            hf_fetch_sub_relaxed(&server->serving, count - i);
+            tell_workers(server, i, HF_MESSAGE_STOP);
             return result;
         }
     }
-    return tell_workers(server, 1, HF_MESSAGE_GO, error);
+    tell_workers(server, 1, HF_MESSAGE_GO);
+    return 0;
 }
 
 int hf_server_open(struct hf_server **opened, const struct hf_server_options *options,
@@ -188,11 +176,14 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
     int result = open_listener(server, error);
     if (result != 0)
         goto free_server;
+    result = hf_uring_open(&server->control, HF_MAX_WORKERS, error, HF_SERVER_ERROR_BYTES);
+    if (result != 0)
+        goto close_listener;
     char store_error[HF_LOG_ERROR_BYTES];
     result = hf_store_open(&server->store, &server->options.store, store_error);
     if (result != 0) {
         snprintf(error, HF_SERVER_ERROR_BYTES, "%s", store_error);
-        goto close_listener;
+        goto close_control;
     }
     result = start_workers(server, error);
     if (result != 0)
@@ -203,6 +194,8 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
 close_store:
     join_workers(server);
     hf_store_close(server->store);
+close_control:
+    io_uring_queue_exit(&server->control);
 close_listener:
     close(server->listener);
 free_server:
@@ -212,15 +205,11 @@ free_server:
 
 int hf_server_close(struct hf_server *server)
 {
-    char error[HF_SERVER_ERROR_BYTES];
-    int result = tell_workers(server, server->worker_count, HF_MESSAGE_STOP, error);
-    if (result != 0) {
-        fprintf(stderr, "holdfastd: cannot shut down in order: %s\n", error);
-        return result;
-    }
+    tell_workers(server, server->worker_count, HF_MESSAGE_STOP);
     join_workers(server);
+    io_uring_queue_exit(&server->control);
     close(server->listener);
-    result = hf_store_close(server->store);
+    int result = hf_store_close(server->store);
     free(server);
     return result;
 }

@@ -13,6 +13,7 @@
 #ifndef HF_NET_SERVER_H
 #define HF_NET_SERVER_H
 
+#include <liburing.h>
 #include <pthread.h>
 
 #include "engine/store.h"
@@ -30,6 +31,7 @@ struct hf_server_options {
 };
 
 struct hf_server {
+    struct io_uring control; /* of the thread that opens and closes: messages to the workers */
     struct hf_server_options options;
     struct hf_store *store;
     int listener;
@@ -41,7 +43,8 @@ struct hf_server {
     _Atomic uint32_t serving; /* workers that may still append */
 };
 
-/* Recovers, listens, starts the workers. 0, or -errno with a line in `error`. */
+/* Recovers, listens, starts the workers. The same thread closes. 0, or -errno with a line in
+ * `error`. */
 int hf_server_open(struct hf_server **server, const struct hf_server_options *options,
                    char error[HF_SERVER_ERROR_BYTES]);
 

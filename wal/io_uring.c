@@ -7,15 +7,24 @@
 
 #include "base/check.h"
 
+static void submit(struct io_uring *ring)
+{
+    int result = io_uring_submit(ring);
+    HF_CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
+}
+
 struct io_uring_sqe *hf_uring_sqe(struct io_uring *ring)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-    while (sqe == NULL) {
-        int result = io_uring_submit(ring);
-        HF_CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
-        sqe = io_uring_get_sqe(ring);
-    }
+    struct io_uring_sqe *sqe;
+    while ((sqe = io_uring_get_sqe(ring)) == NULL)
+        submit(ring);
     return sqe;
+}
+
+void hf_uring_submit_all(struct io_uring *ring)
+{
+    while (io_uring_sq_ready(ring) != 0)
+        submit(ring);
 }
 
 static void submit_write(struct hf_write_queue *queue, int file, const void *buffer, uint32_t bytes,

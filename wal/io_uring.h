@@ -21,6 +21,9 @@ void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, ui
 /* A submission entry; submits what is queued if there is no room. Never NULL. */
 struct io_uring_sqe *hf_uring_sqe(struct io_uring *ring);
 
+/* Submits all that is queued. */
+void hf_uring_submit_all(struct io_uring *ring);
+
 /* Sets up a ring for one thread's use, as Holdfast needs it. 0, or -errno with a line in `error`
  * that says what to do. */
 int hf_uring_open(struct io_uring *ring, uint32_t entries, char *error, size_t error_bytes);

@@ -106,7 +106,6 @@ struct crew {
     void (*run)(void *context, unsigned index);
     void *context;
     pthread_barrier_t start;
-    _Atomic uint32_t done;
 };
 
 struct member {
@@ -146,12 +145,28 @@ static void disturb(int signal)
     errno = error;
 }
 
+/* A timer that interrupts the calling thread about every `period_us`. */
+static timer_t start_disturber(uint32_t period_us)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+    event._sigev_un._tid = gettid();
+    struct timespec period = {.tv_nsec = (long)period_us * 1000};
+    struct itimerspec setting = {.it_interval = period, .it_value = period};
+    timer_t timer;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 ||
+        timer_settime(timer, 0, &setting, NULL) != 0)
+        hf_stress_fail("cannot start a timer: %s", strerror(errno));
+    return timer;
+}
+
 static void *member_main(void *context)
 {
     struct member *member = context;
+    struct hf_random random = hf_random_for(stress.seed, member->index);
+    timer_t disturber = start_disturber(100 + hf_random_below(&random, 100));
     pthread_barrier_wait(&member->crew->start);
     member->crew->run(member->crew->context, member->index);
-    hf_fetch_add_acq_rel(&member->crew->done, 1); /* a count; the join orders the rest */
+    timer_delete(disturber);
     return NULL;
 }
 
@@ -166,11 +181,6 @@ void hf_stress_run(unsigned threads, void (*run)(void *context, unsigned index),
         members[i] = (struct member){.crew = &crew, .index = i};
         if (pthread_create(&members[i].thread, NULL, member_main, &members[i]) != 0)
             hf_stress_fail("cannot start a thread");
-    }
-    struct hf_random random = hf_random_for(stress.seed, UINT64_MAX);
-    while (hf_load_acquire(&crew.done) != threads) { /* as above */
-        pthread_kill(members[hf_random_below(&random, threads)].thread, SIGUSR1);
-        wait_us(hf_random_below(&random, 16));
     }
     for (unsigned i = 0; i < threads; i++)
         pthread_join(members[i].thread, NULL);

@@ -1,10 +1,10 @@
 /*
- * What the stress tests share: options, random numbers, threads that start together, and a
- * disturber that makes races likely on few cores.
+ * What the stress tests share: options, random numbers, threads that start together, and
+ * disturbers that make races likely on few cores.
  *
- * The disturber is the main thread. While the others run it sends signals to them at random
- * moments; the handler spins, yields or sleeps for some microseconds. So threads stop for a while
- * at any instruction, also between two that stand side by side, which preemption alone hits rarely.
+ * The disturbers are timers: each interrupts one thread some thousand times a second, and the
+ * handler spins, yields or sleeps for some microseconds. So threads stop for a while at any
+ * instruction, also between two that stand side by side, which preemption alone hits rarely.
  *
  * A program is silent but for one line at the end (hf_stress_done()), or the line that says what is
  * wrong (hf_stress_fail()). Both carry the seed.

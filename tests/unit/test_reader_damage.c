@@ -441,15 +441,27 @@ static ssize_t copy_read_at(struct hf_io *io, int file, void *buffer, size_t byt
     return (ssize_t)bytes;
 }
 
+/* Every byte that says something, and of what only has to be zero the edges and every 37th. (Each
+ * flip of such a byte is looked at in test_block.c and test_segment_header.c, where it is cheap.)
+ */
+static bool worth_flipping(uint64_t offset)
+{
+    uint64_t used = offset < 4096 ? 64 : 128 + 2 * 128;
+    uint64_t at = offset % 4096;
+    return at < used + 8 || at >= 4096 - 16 || at % 37 == 0;
+}
+
 Test(reader_damage, every_flipped_byte_is_found_or_cut_from_the_unattested_end)
 {
-    /* Each byte of the segment's header, of all blocks and of the zeros behind, inverted once. */
+    /* Bytes of the segment's header, of all blocks and of the zeros behind, inverted one by one. */
     build_attested();
     cr_assert_lt(builder.next.offset + 4096, COPY_BYTES);
     hf_log_builder_peek(&builder, 1, 0, copy, sizeof(copy));
     struct hf_io io = *hf_io_posix();
     io.read_at = copy_read_at;
     for (uint64_t offset = 0; offset < builder.next.offset + 4096; offset++) {
+        if (!worth_flipping(offset))
+            continue;
         copy[offset] ^= 0xff;
         struct hf_log_walk walk = hf_log_builder_walk(&builder, &io);
         copy[offset] ^= 0xff;
@@ -505,7 +517,7 @@ Test(reader_damage, no_random_damage_changes_what_is_read)
     uint8_t *good = malloc(bytes + 8192);
     cr_assert_not_null(good);
     hf_log_builder_peek(&builder, 1, 0, good, bytes + 8192);
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1000; round++) {
         for (uint64_t i = 1 + random_next(&state) % 4; i > 0; i--)
             damage_at_random(&state, bytes);
         struct hf_log_walk walk = hf_log_builder_walk(&builder, NULL);
