@@ -7,11 +7,12 @@ CYCLES  ?= 20
 SANITIZE ?=
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror
-CPPFLAGS += -Iinclude -I. -D_GNU_SOURCE
 CFLAGS  ?= -O2 -g
-CFLAGS  += -std=c11 $(WARNINGS) $(SANITIZE) -fno-omit-frame-pointer -pthread
+# What every file is compiled and linked with, whatever CFLAGS and LDFLAGS a user gives.
+COMPILE  = $(CC) -Iinclude -I. -D_GNU_SOURCE -std=c11 $(WARNINGS) -fno-omit-frame-pointer -pthread \
+           $(SANITIZE) $(CPPFLAGS) $(CFLAGS)
+LINK     = $(CC) -pthread $(SANITIZE) $(LDFLAGS)
 LDLIBS   = -luring -lxxhash -lm
-LDFLAGS += $(SANITIZE) -pthread
 # The servers and tools allocate through jemalloc; sanitizers bring their own allocator.
 ifeq ($(SANITIZE),)
 LDLIBS  += -ljemalloc
@@ -36,6 +37,7 @@ object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all programs run demo test stress crash fuzz bench asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
+.SECONDARY: # objects of tests are kept
 
 all: setup ## build the programs (installing what is missing first)
 	@$(MAKE) --no-print-directory programs
@@ -51,7 +53,7 @@ setup: ## install the Debian packages that are missing
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(COMPILE) -MMD -MP -c $< -o $@
 
 $(LIB): $(call object,$(LIB_SRC))
 	@rm -f $@
@@ -63,41 +65,41 @@ $(TEST_LIB): $(call object,$(TEST_LIB_SRC))
 
 $(BUILD)/holdfastd: $(call object,net/holdfastd.c) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/holdfast: $(call object,tools/holdfast.c) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/holdfast-wal: $(call object,tools/holdfast-wal.c tools/ledger.c) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/holdfast-bench: $(call object,$(wildcard bench/*.c)) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(UNIT): $(call object,$(UNIT_SRC)) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ -lcriterion $(LDLIBS) -o $@
+	@$(LINK) $^ -lcriterion $(LDLIBS) -o $@
 
 $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/stress/%: $(BUILD)/obj/tests/stress/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(LINK) $^ $(LDLIBS) -o $@
 
 run: all ## start the server in the foreground: data in ./data, 127.0.0.1:7411
 	@exec $(BUILD)/holdfastd
@@ -125,8 +127,8 @@ crash: ## kill -9 the server CYCLES times under load and check everything after 
 
 fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
 	@tools/setup build
-	@$(MAKE) --no-print-directory $(FUZZ)
-	@for fuzz in $(FUZZ); do $$fuzz --rounds 20000000 || exit 1; done
+	@$(MAKE) --no-print-directory programs $(FUZZ)
+	@for fuzz in $(FUZZ); do HOLDFAST_BUILD=$(BUILD) $$fuzz --rounds 10000000 || exit 1; done
 
 asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup test

@@ -497,7 +497,7 @@ int main(int argc, char **argv)
         .warmup_seconds = 0.5,
     };
     static struct summary summary;
-    char server[32];
+    static char server[32];
     snprintf(server, sizeof server, "127.0.0.1:%d", HF_DEFAULT_PORT);
     bench.server = server;
     read_options(&bench, argc, argv);

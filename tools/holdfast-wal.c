@@ -55,8 +55,7 @@ __attribute__((format(printf, 1, 2))) static enum exit_status complain(const cha
     return EXIT_BAD;
 }
 
-/* ------------------------------------------------------------------------------------ walking ---
- */
+/* ---- walking ---------------------------------------------------------------------------- */
 
 /* A walk over a log, and what was met on it. */
 struct walk {
@@ -167,8 +166,7 @@ static bool ended_well(const struct walk *walk)
     return walk->end == HF_READ_END || walk->end == HF_READ_TORN;
 }
 
-/* ------------------------------------------------------------------------------------ writing ---
- */
+/* ---- writing ---------------------------------------------------------------------------- */
 
 /* As a JSON string. */
 static void put_json_text(const char *text)
@@ -221,8 +219,7 @@ static void put_torn(const struct walk *walk)
                last_lsn(walk));
 }
 
-/* --------------------------------------------------------------------------------------- info ---
- */
+/* ---- info ------------------------------------------------------------------------------- */
 
 static const char *end_name(const struct walk *walk)
 {
@@ -299,8 +296,7 @@ static enum exit_status run_info(const char *directory, bool json)
     return status;
 }
 
-/* --------------------------------------------------------------------------------------- dump ---
- */
+/* ---- dump ------------------------------------------------------------------------------- */
 
 static void put_reservation(const struct hf_image *image, bool json)
 {
@@ -378,8 +374,7 @@ static enum exit_status run_dump(const char *directory, bool json)
     return status;
 }
 
-/* ------------------------------------------------------------------------------------- verify ---
- */
+/* ---- verify ----------------------------------------------------------------------------- */
 
 /* What is wrong, if anything is. */
 struct fault {
@@ -543,8 +538,7 @@ static enum exit_status run_verify(const char *directory, bool json)
     }
 }
 
-/* --------------------------------------------------------------------------------------- main ---
- */
+/* ---- main ------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -133,8 +133,7 @@ static const char *out_of_memory(struct hf_ledger *ledger)
     return fault(ledger, "not enough memory to go on; nothing is said about this record");
 }
 
-/* ------------------------------------------------------------------------ stores and indexes ---
- */
+/* ---- stores and indexes ----------------------------------------------------------------- */
 
 static void *store_item(const struct store *store, uint32_t number, size_t item_bytes)
 {
@@ -261,8 +260,7 @@ static struct inventory *find_inventory(const struct hf_ledger *ledger, uint64_t
     return NULL;
 }
 
-/* ------------------------------------------------------------------------ inventory versions ---
- */
+/* ---- inventory versions ----------------------------------------------------------------- */
 
 static struct version_slot *version_slot(const struct versions *versions, uint64_t key)
 {
@@ -342,8 +340,7 @@ static const char *check_version(struct hf_ledger *ledger, struct inventory *inv
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------ the state hash ---
- */
+/* ---- the state hash --------------------------------------------------------------------- */
 
 static uint64_t reservation_hash(const uint8_t *record)
 {
@@ -371,8 +368,7 @@ uint64_t hf_ledger_state_hash(const struct hf_ledger *ledger)
     return sum;
 }
 
-/* --------------------------------------------------------------------------- entering records ---
- */
+/* ---- entering records ------------------------------------------------------------------- */
 
 static bool zeros(const uint8_t *record, size_t from, size_t to)
 {
@@ -589,8 +585,7 @@ void hf_ledger_prefetch(const struct hf_ledger *ledger, const uint8_t *record)
         __builtin_prefetch(&index->slots[hash_of_id(record + RESERVATION_ID) & index->mask]);
 }
 
-/* ---------------------------------------------------------------------------------- the rest ---
- */
+/* ---- the rest --------------------------------------------------------------------------- */
 
 void hf_ledger_start(struct hf_ledger *ledger)
 {

@@ -92,7 +92,7 @@ static bool finish_unreadable(struct hf_reader *reader, struct place place, cons
                   (unsigned long long)place.offset, what, strerror(-error));
 }
 
-/* ------------------------------------------------------------------ the bytes of a segment --- */
+/* ---- the bytes of a segment ------------------------------------------------------------- */
 
 static void leave_segment(struct hf_reader *reader)
 {
@@ -220,7 +220,7 @@ static bool enter_segment(struct hf_reader *reader, uint64_t number)
     return bytes != NULL && check_segment_header(reader, name, bytes);
 }
 
-/* ------------------------------------------------------------------------ what stands there --- */
+/* ---- what stands there ------------------------------------------------------------------ */
 
 /*
  * Judges the 128 bytes at a place: rules 1 to 4 and 6 of block.h. If they are not right, `reason`
@@ -308,7 +308,7 @@ static enum standing judge(struct hf_reader *reader, struct hf_block_view *view,
     return STANDS_RIGHT;
 }
 
-/* --------------------------------------------------------------------------------- the tail --- */
+/* ---- the tail --------------------------------------------------------------------------- */
 
 /* What stands behind the end of the log. Distances are in bytes of blocks: without the headers of
  * segments. */
@@ -464,7 +464,7 @@ static enum hf_read decide_end(struct hf_reader *reader, enum standing standing,
     return conclude(reader, &tail, found);
 }
 
-/* --------------------------------------------------------------------------------- the walk --- */
+/* ---- the walk --------------------------------------------------------------------------- */
 
 /* Steps into the next segment if this one is full. False: the reader has ended. */
 static bool enter_next_segment(struct hf_reader *reader)

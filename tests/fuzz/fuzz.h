@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 #define HF_FUZZ_ROUNDS 200000
@@ -52,6 +53,7 @@ static inline uint64_t hf_fuzz_next(struct hf_fuzz *fuzz)
 /* 0 .. limit - 1 */
 static inline uint64_t hf_fuzz_below(struct hf_fuzz *fuzz, uint64_t limit)
 {
+    HF_CHECK(limit > 0);
     return hf_fuzz_next(fuzz) % limit;
 }
 

@@ -85,7 +85,7 @@ static void make_image(struct hf_fuzz *fuzz, uint8_t *record)
 static void make_block(struct hf_fuzz *fuzz, uint8_t *bytes, struct hf_block *block)
 {
     for (uint32_t i = 0; i < block->record_count; i++) {
-        uint8_t *record = bytes + HF_BLOCK_HEADER_BYTES + i * HF_RECORD_BYTES;
+        uint8_t *record = bytes + HF_BLOCK_HEADER_BYTES + (size_t)i * HF_RECORD_BYTES;
         hf_put_u64(record, block->first_lsn + i);
         make_image(fuzz, record);
     }
@@ -239,8 +239,8 @@ static void check_accepted(struct hf_fuzz *fuzz, uint8_t *bytes, const struct hf
     HF_FUZZ_CHECK(fuzz, sealed.header_hash == block->header_hash);
     HF_FUZZ_CHECK(fuzz, sealed.payload_hash == block->payload_hash);
     for (uint32_t i = 0; i < block->record_count; i++)
-        HF_FUZZ_CHECK(fuzz, hf_get_u64(bytes + HF_BLOCK_HEADER_BYTES + i * HF_RECORD_BYTES) ==
-                                block->first_lsn + i);
+        HF_FUZZ_CHECK(fuzz, hf_get_u64(bytes + HF_BLOCK_HEADER_BYTES +
+                                       (size_t)i * HF_RECORD_BYTES) == block->first_lsn + i);
     free(again);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "tests/lib/log_builder.h"
@@ -53,8 +54,7 @@ static void expect_output(const char *text)
     cr_expect_not_null(strstr(output, text), "'%s' is not in:\n%s", text, output);
 }
 
-/* -------------------------------------------------------------------------------- sound logs ---
- */
+/* ---- sound logs ------------------------------------------------------------------------- */
 
 /* Two runs, 4 inventories of which 2 are used, 3 reservations of which 1 is cancelled, LSN 8. */
 static void build_sound(void)
@@ -253,8 +253,64 @@ Test(ledger, many_reservations_are_found_again)
                   "cancelled: 10000\n");
 }
 
-/* ------------------------------------------------------------------------------ planted faults ---
- */
+/* The first two numbers whose hashes are equal, of those that are tried in turn. */
+static void find_collision(uint32_t (*hash)(uint64_t number), uint64_t *one, uint64_t *other)
+{
+    enum { SLOTS = 1 << 20 };
+    uint32_t *taken = calloc(SLOTS, sizeof(*taken)); /* numbers by hash; 0: none */
+    cr_assert_not_null(taken);
+    for (uint32_t number = 1; number < SLOTS / 2; number++) {
+        uint32_t at = hash(number) % SLOTS;
+        for (; taken[at] != 0; at = (at + 1) % SLOTS) {
+            if (hash(taken[at]) == hash(number)) {
+                *one = taken[at];
+                *other = number;
+                free(taken);
+                return;
+            }
+        }
+        taken[at] = number;
+    }
+    cr_assert_fail("no two hashes are equal");
+}
+
+/* As in the ledger, for the ids that the builder makes from numbers. */
+static uint32_t reservation_hash(uint64_t number)
+{
+    struct hf_reservation reservation = hf_builder_reservation(number, 1, 1, HF_STATE_CONFIRMED);
+    return (uint32_t)(XXH3_64bits(reservation.id.bytes, sizeof(reservation.id.bytes)) >> 32);
+}
+
+static uint64_t scattered(uint64_t number)
+{
+    return number * number * number * 0xd6e8feb86659fd93ull;
+}
+
+static uint32_t inventory_hash(uint64_t number)
+{
+    uint64_t id = scattered(number);
+    return (uint32_t)((id ^ id >> 32) * 0x9e3779b97f4a7c15ull >> 32);
+}
+
+Test(ledger, ids_with_one_hash_are_told_apart)
+{
+    /* Two reservations and two inventories whose hashes in the ledger's tables are equal. */
+    uint64_t one, other, inventory, other_inventory;
+    find_collision(reservation_hash, &one, &other);
+    find_collision(inventory_hash, &inventory, &other_inventory);
+    hf_log_builder_block(&builder, HF_BLOCK_START);
+    hf_log_builder_inventory(&builder, scattered(inventory), 5);
+    hf_log_builder_inventory(&builder, scattered(other_inventory), 5);
+    hf_log_builder_reservation(&builder, one, scattered(inventory), 5, 2);
+    hf_log_builder_reservation(&builder, other, scattered(other_inventory), 5, 2);
+    hf_log_builder_reservation(&builder, other, scattered(other_inventory), 5, 0);
+    hf_log_builder_reservation(&builder, one, scattered(inventory), 5, 0);
+    hf_log_builder_block(&builder, 0);
+    cr_expect_eq(run_tool("verify", builder.directory, NULL), 0, "%s", output);
+    expect_output("inventories: 2\nreservations: 2\nconfirmed: 0\ncancelled: 2\n");
+}
+
+/* ---- planted faults --------------------------------------------------------------------- */
 
 /* Adds a reservation's record after `change` was applied to it. Returns its LSN. */
 static uint64_t add_changed(uint64_t number, enum hf_state state, uint32_t version,
@@ -434,6 +490,17 @@ Test(ledger, wrong_inventory_versions_of_grants_are_found)
     end_fault(hf_log_builder_reservation(&builder, 11, 1, 1, 2), "started with version 2");
 }
 
+Test(ledger, a_version_that_comes_again_much_later_is_found)
+{
+    /* Grants of 1500 other inventories lie between the two. */
+    begin_fault();
+    for (uint64_t i = 0; i < 1500; i++) {
+        hf_log_builder_inventory(&builder, 200 + i, 1);
+        hf_log_builder_reservation(&builder, 200 + i, 200 + i, 1, 2);
+    }
+    end_fault(hf_log_builder_reservation(&builder, 11, 1, 1, 2), "stands for two grants");
+}
+
 /* A second image of inventory 1, with one field set. */
 static uint64_t add_inventory(unsigned offset, uint64_t value, unsigned bytes)
 {
@@ -503,8 +570,7 @@ Test(ledger, records_that_are_no_images_are_found)
     expect_output("\"kind\":\"unknown\",\"reason\":\"");
 }
 
-/* ---------------------------------------------------------------------------------- the program
- * --- */
+/* ---- the program ------------------------------------------------------------------------ */
 
 Test(ledger, bad_usage_is_told_and_exits_with_2)
 {

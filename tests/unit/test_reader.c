@@ -68,7 +68,7 @@ static void expect_torn(const struct hf_log_walk *walk, uint32_t blocks, uint64_
     cr_expect_eq(walk->finding.cut_blocks, cut_blocks, "%s", walk->finding.text);
 }
 
-/* ------------------------------------------------------------------------------- sound logs --- */
+/* ---- sound logs ------------------------------------------------------------------------- */
 
 Test(reader, a_directory_without_segments_is_an_empty_log)
 {
@@ -178,7 +178,7 @@ Test(reader, a_full_last_segment_ends_the_log_at_its_size)
     expect_end(&walk, HF_READ_END, builder.block_count, 2, 4096);
 }
 
-/* ------------------------------------------------------------------------------- torn tails --- */
+/* ---- torn tails ------------------------------------------------------------------------- */
 
 Test(reader, a_torn_last_block_is_cut_wherever_it_is_torn)
 {
@@ -417,8 +417,7 @@ Test(reader, a_zeroed_tail_goes_on_with_a_new_epoch)
     expect_end(&walk, HF_READ_END, 6, 1, builder.next.offset);
 }
 
-/* ---------------------------------------------------------------------- beside a live server ---
- */
+/* ---- beside a live server --------------------------------------------------------------- */
 
 /* A disk that is written while it is read: the first `hidden_reads` reads that reach `from` find
  * zeros from there to `to`, later ones what is in the file. */

@@ -59,8 +59,7 @@ static void expect_corrupt(uint32_t blocks, uint64_t segment, uint64_t offset, c
                        walk.finding.text);
 }
 
-/* -------------------------------------------------------------- blocks that are in the wrong log
- * --- */
+/* ---- blocks that are in the wrong log --------------------------------------------------- */
 
 Test(reader_damage, a_right_header_that_cannot_stand_there_is_corruption)
 {
@@ -175,8 +174,7 @@ Test(reader_damage, zeros_to_the_end_of_a_segment_are_no_end_if_another_goes_on)
     expect_corrupt(2, 1, builder.blocks[2].offset, "0000000000000002.wal at 4096");
 }
 
-/* ------------------------------------------------------------------------------------- segments
- * --- */
+/* ---- segments --------------------------------------------------------------------------- */
 
 static void build_three_segments(void)
 {
@@ -288,8 +286,16 @@ Test(reader_damage, a_segment_header_that_is_wrong_is_corruption)
     }
 }
 
-/* --------------------------------------------------------------------------- errors of the disk
- * --- */
+Test(reader_damage, a_segment_that_is_right_but_larger_than_the_first_is_corruption)
+{
+    /* File and header agree on 2 MiB; the first segment has 1 MiB. */
+    build_three_segments();
+    forge_segment(2, 40, 2 * MIB, 8);
+    hf_log_builder_truncate(&builder, 2, 2 * MIB);
+    expect_corrupt(blocks_before(2), 2, 0, "expected a file of 1048576 bytes as the first segment");
+}
+
+/* ---- errors of the disk ----------------------------------------------------------------- */
 
 /* Real I/O that fails at one place. */
 static struct {
@@ -394,8 +400,7 @@ Test(reader_damage, a_directory_that_cannot_be_listed_cannot_be_opened)
     cr_expect_not_null(strstr(walk.finding.text, builder.directory), "%s", walk.finding.text);
 }
 
-/* -------------------------------------------------------------------------------- every byte ---
- */
+/* ---- every byte ------------------------------------------------------------------------- */
 
 /* A log of which all but the last block are attested: two runs, records, an idle server. */
 static void build_attested(void)
