@@ -406,7 +406,7 @@ static bool enter_block(struct hf_ledger *ledger, const struct hf_block_view *vi
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *record = view->records + (size_t)i * HF_RECORD_BYTES;
         if (i + PREFETCH_RECORDS < count)
-            hf_ledger_prefetch(ledger, record + PREFETCH_RECORDS * HF_RECORD_BYTES);
+            hf_ledger_prefetch(ledger, record + (size_t)PREFETCH_RECORDS * HF_RECORD_BYTES);
         const char *reason = hf_ledger_enter(ledger, record);
         if (reason != NULL) {
             note_record_fault(fault, &view->header, i, reason);

@@ -37,9 +37,9 @@ static int open_retried(const char *path, int flags)
 }
 
 /*
- * Opens for writing and locks the file. A write in flight keeps its open file, and with it the lock,
- * until it is over, also when its process was killed: so what we read after this cannot be written
- * over by the dead.
+ * Opens for writing and locks the file. A write in flight keeps its open file, and with it the
+ * lock, until it is over, also when its process was killed: so what we read after this cannot be
+ * written over by the dead.
  */
 static int open_exclusive(const char *path)
 {

@@ -19,6 +19,8 @@
 #define DEFAULT_RING_SLOTS      32768
 #define DEFAULT_WRITES_INFLIGHT 4
 #define ZERO_CHUNK_BYTES        (1u << 20)
+#define LOCK_TRIES              20
+#define LOCK_PAUSE_NS           10000000 /* 10 ms */
 
 /* Writes the line for the user and returns `result`. */
 __attribute__((format(printf, 3, 4))) static int explain(char *error, int result,
@@ -29,6 +31,19 @@ __attribute__((format(printf, 3, 4))) static int explain(char *error, int result
     vsnprintf(error, HF_LOG_ERROR_BYTES, format, arguments);
     va_end(arguments);
     return result;
+}
+
+/* Takes the lock, or -errno. A tool that asks whether a server runs holds it for a moment. */
+static int lock_patiently(int lock)
+{
+    for (int tries = 0;; tries++) {
+        if (flock(lock, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+            return -errno;
+        struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+        nanosleep(&pause, NULL);
+    }
 }
 
 /* Makes the directory if it is missing, and takes its lock. A descriptor or -errno. */
@@ -49,9 +64,9 @@ static int take_lock(const char *directory, char *error)
                        "cannot open %s for writing: %s; check that %s is a "
                        "directory that this user may write to",
                        path, strerror(errno), directory);
-    if (flock(lock, LOCK_EX | LOCK_NB) == 0)
+    int result = lock_patiently(lock);
+    if (result == 0)
         return lock;
-    int result = -errno;
     char holder[16] = "";
     ssize_t length = pread(lock, holder, sizeof holder - 1, 0);
     holder[length > 0 ? strspn(holder, "0123456789") : 0] = '\0';

@@ -5,13 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "tests/lib/process.h"
 #include "wal/block.h"
 #include "wal/io.h"
 
-#define PAGE HF_BLOCK_ALIGN_BYTES
+#define PAGE 4096L
 
 static char directory[HF_DIRECTORY_TEXT_BYTES];
 static struct hf_io *io;
@@ -31,6 +32,7 @@ static void close_directory(void)
     free(pages);
 }
 
+/* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(io_posix, .init = open_directory, .fini = close_directory);
 
 static int created(const char *name)
@@ -105,7 +107,11 @@ Test(io_posix, modes_open_as_they_promise)
     cr_expect_eq(flags & (O_ACCMODE | O_DIRECT), O_WRONLY | O_DIRECT);
     cr_expect_eq(flags & O_DSYNC, O_DSYNC);
     cr_expect(fcntl(file, F_GETFD) & FD_CLOEXEC);
+    int reader = io->open_file(io, directory, "a", HF_IO_READ);
+    cr_expect(flock(reader, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK, "one writer a file");
     io->close_file(io, file);
+    cr_expect_eq(flock(reader, LOCK_EX | LOCK_NB), 0);
+    io->close_file(io, reader);
 
     file = io->open_file(io, directory, "a", HF_IO_READ);
     cr_expect_eq(fcntl(file, F_GETFL) & (O_ACCMODE | O_DIRECT), O_RDONLY);

@@ -31,6 +31,7 @@ static void close_builder(void)
     hf_log_builder_close(&builder);
 }
 
+/* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(ledger, .init = open_builder, .fini = close_builder);
 
 static void rebuild(void)

@@ -29,6 +29,7 @@ static void close_builder(void)
     hf_log_builder_close(&builder);
 }
 
+/* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(reader, .init = open_builder, .fini = close_builder);
 
 static void rebuild(uint64_t segment_bytes)

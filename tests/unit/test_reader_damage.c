@@ -29,6 +29,7 @@ static void close_builder(void)
     hf_log_builder_close(&builder);
 }
 
+/* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(reader_damage, .init = open_builder, .fini = close_builder);
 
 static void rebuild(void)
@@ -431,7 +432,7 @@ static void check_flip(uint64_t offset, const struct hf_log_walk *walk)
 }
 
 /* The beginning of segment 1 in memory; all behind it is zero, as it is in the file. */
-#define COPY_BYTES (16 * 4096)
+#define COPY_BYTES 65536
 static uint8_t copy[COPY_BYTES];
 
 static ssize_t copy_read_at(struct hf_io *io, int file, void *buffer, size_t bytes, uint64_t offset)
@@ -451,7 +452,7 @@ static ssize_t copy_read_at(struct hf_io *io, int file, void *buffer, size_t byt
  */
 static bool worth_flipping(uint64_t offset)
 {
-    uint64_t used = offset < 4096 ? 64 : 128 + 2 * 128;
+    uint64_t used = offset < 4096 ? 64 : 3 * 128;
     uint64_t at = offset % 4096;
     return at < used + 8 || at >= 4096 - 16 || at % 37 == 0;
 }
