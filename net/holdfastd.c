@@ -30,7 +30,7 @@ static const char usage_text[] =
     "  --max-inventories N     1 to 16777216                                  [65536]\n"
     "  --max-reservations N    1 to 2147418112; memory is paid as it is used, [16777216]\n"
     "                          72 bytes each at the most\n"
-    "  --segment-bytes N       size of the log's files, for a new log:        [33554432]\n"
+    "  --segment-bytes N       size of the log's files, for a new log:        [16777216]\n"
     "                          1 MiB to 2 GiB, a multiple of 4096\n"
     "  --writes-in-flight N    log writes at once, 1 to 8                     [4]\n"
     "  --help, --version\n"
@@ -89,8 +89,8 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         {NULL, 0, NULL, 0},
     };
     int choice, index = 0;
-    while ((choice = getopt_long(argc, argv, "", known, &index)) != -1) {
-        const char *name = choice == '?' ? "" : known[index].name;
+    while ((choice = getopt_long(argc, argv, ":", known, &index)) != -1) {
+        const char *name = choice == '?' || choice == ':' ? "" : known[index].name;
         switch (choice) {
         case 'd':
             options->store.directory = optarg;
@@ -124,8 +124,13 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         case 'v':
             puts("holdfastd " HF_VERSION);
             exit(0);
+        case ':':
+            fprintf(stderr, "holdfastd: %s needs a value; see holdfastd --help\n",
+                    argv[optind - 1]);
+            exit(EXIT_USAGE);
         default:
-            fputs("holdfastd: see holdfastd --help\n", stderr);
+            fprintf(stderr, "holdfastd: unknown option %s; see holdfastd --help\n",
+                    argv[optind - 1]);
             exit(EXIT_USAGE);
         }
     }

@@ -18,6 +18,9 @@
 
 #define BACKLOG 4096
 
+/* Descriptors for anything but connections and workers: standard streams, listener, log, region. */
+#define OWN_DESCRIPTORS 24
+
 /* How long a port that is in use is tried again. */
 #define PORT_PATIENCE_NS (2 * HF_NS_PER_S)
 
@@ -111,14 +114,22 @@ static int open_listener(struct hf_server *server, char *error)
     return 0;
 }
 
-/* As many descriptors as we may have: connections need them. */
-static void raise_descriptor_limit(void)
+/* As many descriptors as we may have: connections need them. 0, or -EMFILE with a line. */
+static int raise_descriptor_limit(const struct hf_server *server, char *error)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t needed = OWN_DESCRIPTORS + server->options.workers;
+    if (limit.rlim_cur >= needed)
+        return 0;
+    snprintf(error, HF_SERVER_ERROR_BYTES,
+             "too few file descriptors: %llu are allowed, %llu are needed before the first "
+             "connection; raise the limit (ulimit -n)",
+             (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+    return -EMFILE;
 }
 
 /* Sends a message to the first `count` workers. */
@@ -171,9 +182,10 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
                                   : cpus > HF_MAX_WORKERS ? HF_MAX_WORKERS
                                                           : (uint32_t)cpus;
     }
-    raise_descriptor_limit();
+    int result = raise_descriptor_limit(server, error);
     /* The port first: it is the cheaper thing to find taken. Nobody is accepted before recovery. */
-    int result = open_listener(server, error);
+    if (result == 0)
+        result = open_listener(server, error);
     if (result != 0)
         goto free_server;
     result = hf_uring_open(&server->control, HF_MAX_WORKERS, error, HF_SERVER_ERROR_BYTES);

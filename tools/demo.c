@@ -71,8 +71,8 @@ struct figures {
 struct demo {
     struct customer customers[CUSTOMERS];
     struct hf_client *desk; /* the organiser's own connection */
-    struct hf_server server;
-    struct hf_server_options options;
+    struct hf_daemon server;
+    struct hf_daemon_options options;
     const char *wal_program;
     char directory[HF_DIRECTORY_TEXT_BYTES];
     char listen[64];
@@ -219,7 +219,7 @@ static unsigned count_told(const struct demo *demo, enum told told)
 
 static bool start(struct demo *demo)
 {
-    if (hf_server_start(&demo->server, &demo->options) < 0)
+    if (hf_daemon_start(&demo->server, &demo->options) < 0)
         return problem(demo, "%s", demo->server.error);
     return !interrupted;
 }
@@ -334,7 +334,7 @@ static bool rush(struct demo *demo)
     let_ask(demo, &next, WINDOW); /* there are always some on their way when it happens */
     pump(demo, 0);
     unsigned acknowledged = demo->grants;
-    hf_server_kill(&demo->server);
+    hf_daemon_kill(&demo->server);
     say(demo,
         "kill -9, in the middle of it: %u places acknowledged, %u customers wait for their "
         "answer, %u have yet to ask",
@@ -394,7 +394,7 @@ static bool answer_all(struct demo *demo)
 
 static bool crash_again(struct demo *demo)
 {
-    hf_server_kill(&demo->server);
+    hf_daemon_kill(&demo->server);
     say(demo, "kill -9 again");
     if (!restart(demo) || !check_all(demo))
         return false;
@@ -474,7 +474,7 @@ static bool verify_log(struct demo *demo)
 
 static bool close_the_house(struct demo *demo)
 {
-    int status = hf_server_stop(&demo->server);
+    int status = hf_daemon_stop(&demo->server);
     say(demo, "SIGTERM: the server ends with exit status %d", status);
     return status == 0 || problem(demo, "that should have been 0");
 }
@@ -489,11 +489,11 @@ static void tell(struct demo *demo)
 static void clean_up(struct demo *demo)
 {
     char messages[2048];
-    hf_server_messages(&demo->server, messages, sizeof messages);
+    hf_daemon_messages(&demo->server, messages, sizeof messages);
     if (demo->problems && messages[0])
         printf("the server said: %s\n", messages);
     demo->problems += interrupted ? 1 : 0;
-    hf_server_forget(&demo->server);
+    hf_daemon_forget(&demo->server);
     for (unsigned i = 0; i < CUSTOMERS; i++)
         if (demo->customers[i].client)
             hf_client_close(demo->customers[i].client);

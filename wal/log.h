@@ -9,10 +9,10 @@
  *   segments  files, prepared ahead
  *
  * Opening, step by step: lock; remove what preparing a segment left behind; wait for writes that a
- * killed server left in flight; sync the segments and the directory, as the page cache may hold what
- * the disk does not; read everything; zero a torn
- * tail, sync; create the first segment if there is none; write the START block of a new epoch. Only
- * then is anyone served. A crash anywhere in between is recovered by doing the same again.
+ * killed server left in flight; sync the segments and the directory, as the page cache may hold
+ * what the disk does not; read everything; zero a torn tail, sync; create the first segment if
+ * there is none; write the START block of a new epoch. Only then is anyone served. A crash anywhere
+ * in between is recovered by doing the same again.
  */
 #ifndef HF_WAL_LOG_H
 #define HF_WAL_LOG_H

@@ -28,7 +28,7 @@
 
 #define HF_MIN_SEGMENT_BYTES     (1ull << 20)
 #define HF_MAX_SEGMENT_BYTES     (1ull << 31)
-#define HF_DEFAULT_SEGMENT_BYTES (32ull << 20)
+#define HF_DEFAULT_SEGMENT_BYTES (16ull << 20)
 
 struct hf_segment {
     int file;

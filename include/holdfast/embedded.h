@@ -36,7 +36,7 @@ struct hf_embedded_options {
     const char *directory;     /* made if it is missing */
     uint32_t max_inventories;  /* 0: 65536 */
     uint32_t max_reservations; /* 0: 16777216; memory is paid as it is used */
-    uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 32 MiB */
+    uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 16 MiB */
     uint32_t writes_inflight;  /* 1 .. 8; 0: 4 */
     bool memory; /* commit when the log's buffer has the record; the disk has it within 10 ms, and a
                     crash before that loses it */

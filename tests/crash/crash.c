@@ -62,7 +62,7 @@ struct durations {
 struct crash {
     struct options options;
     struct hf_model *model;
-    struct hf_server server;
+    struct hf_daemon server;
     char directory[HF_DIRECTORY_TEXT_BYTES];
     char program[512], wal_program[512], listen[64];
     struct hf_client *clients[CLIENTS];
@@ -154,7 +154,7 @@ static void finish_requests(struct crash *crash)
     while (outstanding(crash) != 0 && !failed(crash)) {
         int status = 0;
         pump(crash, 20);
-        if (!hf_server_running(&crash->server, &status))
+        if (!hf_daemon_running(&crash->server, &status))
             hf_model_contradict(crash->model, "the server ended by itself, exit status %d", status);
         else if (hf_monotonic_now_ns() > deadline_ns)
             hf_model_contradict(crash->model, "%zu requests are not answered", outstanding(crash));
@@ -321,7 +321,7 @@ static void stop_server(struct crash *crash)
     uint64_t deadline_ns = hf_monotonic_now_ns() + 30 * HF_NS_PER_S;
     int status = 0;
     kill(crash->server.pid, SIGTERM);
-    while (hf_server_running(&crash->server, &status)) {
+    while (hf_daemon_running(&crash->server, &status)) {
         pump(crash, 1);
         if (hf_monotonic_now_ns() > deadline_ns) {
             hf_model_contradict(crash->model, "the server did not stop within 30 s of SIGTERM");
@@ -343,12 +343,12 @@ static void replace_clients(struct crash *crash)
         }
 }
 
-static void server_options(struct crash *crash, struct hf_server_options *options)
+static void server_options(struct crash *crash, struct hf_daemon_options *options)
 {
     static const char *extra[] = {"--segment-bytes", "1048576", "--workers", NULL, NULL};
     static const char *const workers[] = {"1", "2", "3", "8"};
     extra[3] = workers[random_below(crash, 4)];
-    *options = (struct hf_server_options){.program = crash->program,
+    *options = (struct hf_daemon_options){.program = crash->program,
                                           .directory = crash->directory,
                                           .listen = crash->listen,
                                           .extra = extra};
@@ -357,19 +357,19 @@ static void server_options(struct crash *crash, struct hf_server_options *option
 /* Starts the server; now and then kills it on its way, once or twice. */
 static void start_server(struct crash *crash, uint64_t *gone_ns)
 {
-    struct hf_server_options options;
+    struct hf_daemon_options options;
     uint64_t began_ns = hf_monotonic_now_ns();
     server_options(crash, &options);
     while (crash->cycle > 0 && random_below(crash, 8) == 0 && !failed(crash)) {
         uint64_t until_ns = hf_monotonic_now_ns() + random_below(crash, 60000) * HF_NS_PER_US;
-        if (hf_server_launch(&crash->server, &options) == 0)
+        if (hf_daemon_launch(&crash->server, &options) == 0)
             while (hf_monotonic_now_ns() < until_ns)
                 pump(crash, 1);
-        hf_server_kill(&crash->server);
+        hf_daemon_kill(&crash->server);
         *gone_ns = hf_monotonic_now_ns();
         crash->interrupted_starts++;
     }
-    if (hf_server_start(&crash->server, &options) < 0)
+    if (hf_daemon_start(&crash->server, &options) < 0)
         hf_model_contradict(crash->model, "%s", crash->server.error);
     else if (crash->server.recovery.lsn < hf_model_figures(crash->model)->lsn)
         hf_model_contradict(crash->model, "recovered up to LSN %llu, but %llu was acknowledged",
@@ -508,7 +508,7 @@ static void run_cycle(struct crash *crash)
     if (crash->cycle % STOP_EVERY_CYCLES == STOP_EVERY_CYCLES - 1) {
         stop_server(crash);
     } else {
-        hf_server_kill(&crash->server);
+        hf_daemon_kill(&crash->server);
         crash->kills++;
     }
     gone_ns = hf_monotonic_now_ns();
@@ -619,13 +619,13 @@ static int conclude(struct crash *crash)
     bool keep = crash->options.keep || violation;
     char messages[4096];
     if (violation) {
-        hf_server_messages(&crash->server, messages, sizeof messages);
+        hf_daemon_messages(&crash->server, messages, sizeof messages);
         printf("crash: cycle %u: %s\n", crash->cycle, violation);
         if (messages[0])
             printf("crash: the server said: %s\n", messages);
         printf("crash: run again with --seed %llu\n", (unsigned long long)crash->options.seed);
     }
-    hf_server_forget(&crash->server);
+    hf_daemon_forget(&crash->server);
     if (keep)
         printf("crash: the data stay in %s\n", crash->directory);
     else

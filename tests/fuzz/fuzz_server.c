@@ -51,7 +51,7 @@
 
 struct arena {
     struct hf_fuzz fuzz;
-    struct hf_server server;
+    struct hf_daemon server;
     struct sockaddr_storage address;
     socklen_t address_bytes;
     uint64_t hostile_inventory, witness_inventory;
@@ -519,8 +519,8 @@ static bool start(struct arena *arena, const char *directory)
 {
     char program[512], host[HF_HOST_BYTES], port[6];
     snprintf(program, sizeof program, "%s/holdfastd", arena->fuzz.programs);
-    const struct hf_server_options options = {.program = program, .directory = directory};
-    if (hf_server_start(&arena->server, &options) != 0)
+    const struct hf_daemon_options options = {.program = program, .directory = directory};
+    if (hf_daemon_start(&arena->server, &options) != 0)
         return wrong(arena, "%s", arena->server.error);
     struct addrinfo *found;
     const struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -560,7 +560,7 @@ static void misbehave(struct arena *arena)
         int connection = open_connection(arena);
         if (connection >= 0)
             done += acts[hf_fuzz_below(fuzz, sizeof acts / sizeof acts[0])](arena, connection);
-        if (!hf_server_running(&arena->server, NULL))
+        if (!hf_daemon_running(&arena->server, NULL))
             wrong(arena, "the server is gone");
     }
     for (size_t i = 0; i < DEAF_CONNECTIONS; i++)
@@ -615,7 +615,7 @@ static void stop(struct arena *arena)
         if (connections[i] >= 0)
             act_deaf(arena, connections[i]);
     }
-    int status = hf_server_stop(&arena->server);
+    int status = hf_daemon_stop(&arena->server);
     if (status != 0)
         wrong(arena, "SIGTERM ended the server with status %d", status);
     for (size_t i = 0; i < 3; i++)
@@ -659,8 +659,8 @@ int main(int argc, char **argv)
     }
     if (start(&arena, directory) && create_inventories(&arena))
         run(&arena);
-    hf_server_messages(&arena.server, said, sizeof said);
-    hf_server_forget(&arena.server);
+    hf_daemon_messages(&arena.server, said, sizeof said);
+    hf_daemon_forget(&arena.server);
     hf_directory_remove(directory);
     if (hf_load_acquire(&arena.failed)) {
         fprintf(stderr, "fuzz_server: %s\n%sfuzz_server: run again: --seed %llu --first %llu\n",

@@ -199,7 +199,7 @@ static void collect_cancels(const struct hf_judge *judge, struct cancels *cancel
         cancels->first[i + 1] = cancels->first[i] + judge->inventories[i].cancels;
     memcpy(next, cancels->first, (judge->inventory_count + 1ull) * sizeof *next);
     for (uint64_t lsn = judge->first_lsn; lsn < judge->next_lsn; lsn++) {
-        struct hf_image image;
+        struct hf_image image = {0};
         hf_judge_image(judge, lsn, &image);
         if (image.kind == HF_IMAGE_RESERVATION && image.reservation.state == HF_STATE_CANCELLED)
             cancels->lsns[next[image.reservation.inventory_id - 1]++] = lsn;

@@ -53,7 +53,7 @@ static void become(pid_t parent, const char *const argv[], int output, int messa
     if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(messages, STDERR_FILENO) < 0)
         _exit(STATUS_NOT_STARTED);
-    close(input);
+    close_range(STDERR_FILENO + 1, ~0u, 0); /* what the test's runner left open */
     execvp(argv[0], (char *const *)(uintptr_t)argv);
     _exit(STATUS_NOT_STARTED);
 }
@@ -156,7 +156,7 @@ static bool number_behind(const char *text, const char *mark, double *number)
  * "holdfastd: ready on 127.0.0.1:7411, 2 workers, durability disk, recovered 1000 reservations and
  * 3 inventories from 1040 records in 12.3 ms (84.6 k records/s), LSN 1040"
  */
-static bool parse_ready(struct hf_server *server)
+static bool parse_ready(struct hf_daemon *server)
 {
     static const char mark[] = "holdfastd: ready on ";
     const char *comma = strchr(server->ready, ',');
@@ -180,7 +180,7 @@ static bool parse_ready(struct hf_server *server)
 }
 
 /* Reads the first line of the server's stdout. */
-static bool read_ready(struct hf_server *server, uint64_t deadline_ns)
+static bool read_ready(struct hf_daemon *server, uint64_t deadline_ns)
 {
     size_t used = 0;
     while (used + 1 < sizeof server->ready) {
@@ -205,29 +205,29 @@ static bool read_ready(struct hf_server *server, uint64_t deadline_ns)
 }
 
 /* The start failed: tells why in server->error, and leaves nothing running. */
-static int start_failed(struct hf_server *server, const char *problem)
+static int start_failed(struct hf_daemon *server, const char *problem)
 {
     char said[800];
     int status = STATUS_NOT_STARTED;
-    if (server->pid > 0 && hf_server_running(server, &status))
-        hf_server_kill(server);
-    hf_server_messages(server, said, sizeof said);
+    if (server->pid > 0 && hf_daemon_running(server, &status))
+        hf_daemon_kill(server);
+    hf_daemon_messages(server, said, sizeof said);
     snprintf(server->error, sizeof server->error, "the server %s (exit status %d): %.780s", problem,
              status, said[0] ? said : server->ready);
     return -1;
 }
 
-int hf_server_start(struct hf_server *server, const struct hf_server_options *options)
+int hf_daemon_start(struct hf_daemon *server, const struct hf_daemon_options *options)
 {
-    return hf_server_launch(server, options) < 0 ? -1 : hf_server_await(server);
+    return hf_daemon_launch(server, options) < 0 ? -1 : hf_daemon_await(server);
 }
 
-int hf_server_launch(struct hf_server *server, const struct hf_server_options *options)
+int hf_daemon_launch(struct hf_daemon *server, const struct hf_daemon_options *options)
 {
     const char *argv[MAX_ARGUMENTS] = {options->program, "--dir", options->directory, "--listen",
                                        options->listen ? options->listen : "127.0.0.1:0"};
     int ends[2];
-    hf_server_forget(server);
+    hf_daemon_forget(server);
     server->launched_at_ns = hf_monotonic_now_ns();
     for (size_t i = 0; options->extra && options->extra[i] && i + 6 < MAX_ARGUMENTS; i++)
         argv[i + 5] = options->extra[i];
@@ -240,7 +240,7 @@ int hf_server_launch(struct hf_server *server, const struct hf_server_options *o
     return server->pid > 0 ? 0 : start_failed(server, "could not be forked");
 }
 
-int hf_server_await(struct hf_server *server)
+int hf_daemon_await(struct hf_daemon *server)
 {
     uint64_t deadline_ns = server->launched_at_ns + START_TIMEOUT_MS * HF_NS_PER_MS;
     if (server->pid <= 0 || !read_ready(server, deadline_ns)) {
@@ -289,7 +289,7 @@ unsigned hf_port_find(void)
 }
 
 /* The process is gone. */
-static void ended(struct hf_server *server)
+static void ended(struct hf_daemon *server)
 {
     server->pid = 0;
     if (server->output > 0)
@@ -297,7 +297,7 @@ static void ended(struct hf_server *server)
     server->output = 0;
 }
 
-void hf_server_kill(struct hf_server *server)
+void hf_daemon_kill(struct hf_daemon *server)
 {
     if (server->pid <= 0)
         return;
@@ -306,7 +306,7 @@ void hf_server_kill(struct hf_server *server)
     ended(server);
 }
 
-int hf_server_stop(struct hf_server *server)
+int hf_daemon_stop(struct hf_daemon *server)
 {
     if (server->pid <= 0)
         return 0;
@@ -316,7 +316,7 @@ int hf_server_stop(struct hf_server *server)
     return status;
 }
 
-bool hf_server_running(struct hf_server *server, int *status)
+bool hf_daemon_running(struct hf_daemon *server, int *status)
 {
     int raw;
     if (server->pid <= 0)
@@ -329,7 +329,7 @@ bool hf_server_running(struct hf_server *server, int *status)
     return false;
 }
 
-void hf_server_messages(const struct hf_server *server, char *text, size_t text_bytes)
+void hf_daemon_messages(const struct hf_daemon *server, char *text, size_t text_bytes)
 {
     struct stat file;
     text[0] = '\0';
@@ -341,9 +341,9 @@ void hf_server_messages(const struct hf_server *server, char *text, size_t text_
     text[count > 0 ? count : 0] = '\0';
 }
 
-void hf_server_forget(struct hf_server *server)
+void hf_daemon_forget(struct hf_daemon *server)
 {
-    hf_server_kill(server);
+    hf_daemon_kill(server);
     if (server->messages > 0)
         close(server->messages);
     memset(server, 0, sizeof *server);

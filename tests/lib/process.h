@@ -40,7 +40,7 @@ struct hf_recovery {
     double duration_ms;
 };
 
-struct hf_server_options {
+struct hf_daemon_options {
     const char *program;      /* path of holdfastd */
     const char *directory;    /* its --dir */
     const char *listen;       /* its --listen; NULL: 127.0.0.1:0, a free port */
@@ -48,7 +48,7 @@ struct hf_server_options {
 };
 
 /* A server that was started here. All zero: none. */
-struct hf_server {
+struct hf_daemon {
     pid_t pid;                   /* 0: not running */
     int output;                  /* its stdout, open as long as it runs */
     int messages;                /* its stderr: a file in memory */
@@ -64,11 +64,11 @@ struct hf_server {
  * Starts a server and blocks until its ready line is there (at most 60 s). 0; or -1 with
  * server->error set and nothing running.
  */
-int hf_server_start(struct hf_server *server, const struct hf_server_options *options);
+int hf_daemon_start(struct hf_daemon *server, const struct hf_daemon_options *options);
 
 /* The two halves of it: start without waiting (0 or -1), and wait for the ready line. */
-int hf_server_launch(struct hf_server *server, const struct hf_server_options *options);
-int hf_server_await(struct hf_server *server);
+int hf_daemon_launch(struct hf_daemon *server, const struct hf_daemon_options *options);
+int hf_daemon_await(struct hf_daemon *server);
 
 /*
  * A TCP port of 127.0.0.1 that is free now, below the range from which the kernel takes the ports
@@ -78,22 +78,22 @@ int hf_server_await(struct hf_server *server);
 unsigned hf_port_find(void);
 
 /* SIGKILL, and waits until it is gone. Nothing happens if none runs. */
-void hf_server_kill(struct hf_server *server);
+void hf_daemon_kill(struct hf_daemon *server);
 
 /* SIGTERM, and waits for its end at most 60 s (then SIGKILL: 137). The exit status as above; 0 if
  * none runs. */
-int hf_server_stop(struct hf_server *server);
+int hf_daemon_stop(struct hf_daemon *server);
 
 /* True while the process lives. One that ended by itself is reaped, and *status (may be NULL) set.
  */
-bool hf_server_running(struct hf_server *server, int *status);
+bool hf_daemon_running(struct hf_daemon *server, int *status);
 
 /* What the latest server wrote to stderr so far: the last `text_bytes` - 1 bytes of it. Works until
- * the next start, or hf_server_forget(). */
-void hf_server_messages(const struct hf_server *server, char *text, size_t text_bytes);
+ * the next start, or hf_daemon_forget(). */
+void hf_daemon_messages(const struct hf_daemon *server, char *text, size_t text_bytes);
 
 /* Kills the server if it runs, and frees what is kept of it. */
-void hf_server_forget(struct hf_server *server);
+void hf_daemon_forget(struct hf_daemon *server);
 
 #define HF_DIRECTORY_TEXT_BYTES 256
 

@@ -133,12 +133,12 @@ static const char *load(const char *address, const char *op, const char *threads
 
 Test(bench, every_load_on_a_real_server_counts_what_it_should, .timeout = 120)
 {
-    struct hf_server server = {0};
+    struct hf_daemon server = {0};
     char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
     hf_program_path("holdfastd", program);
-    const struct hf_server_options options = {.program = program, .directory = directory};
+    const struct hf_daemon_options options = {.program = program, .directory = directory};
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_server_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
 
     const char *output = load(server.address, "reserve", "1");
     static const char *const names[] = {"op",      "connections", "depth",  "per_second",
@@ -161,43 +161,43 @@ Test(bench, every_load_on_a_real_server_counts_what_it_should, .timeout = 120)
     output = load(server.address, "ping", "1");
     cr_expect(number(output, "read") > 0, "%s", output);
 
-    cr_expect_eq(hf_server_stop(&server), 0);
-    hf_server_forget(&server);
+    cr_expect_eq(hf_daemon_stop(&server), 0);
+    hf_daemon_forget(&server);
     hf_directory_remove(directory);
 }
 
 Test(bench, a_small_capacity_sells_out_during_the_load, .timeout = 60)
 {
-    struct hf_server server = {0};
+    struct hf_daemon server = {0};
     char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES], output[4096];
     hf_program_path("holdfastd", program);
-    const struct hf_server_options options = {.program = program, .directory = directory};
+    const struct hf_daemon_options options = {.program = program, .directory = directory};
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_server_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
     const char *const arguments[] = {
         "--server",  server.address, "--capacity",    "50", "--warmup", "0",
         "--seconds", "0.5",          "--inventories", "2",  "--json",   NULL};
     cr_expect_eq(run_bench(arguments, output, sizeof output), 0, "%s", output);
     cr_expect_eq(number(output, "granted"), 100, "%s", output);
     cr_expect_gt(number(output, "refused"), 0, "%s", output);
-    hf_server_forget(&server);
+    hf_daemon_forget(&server);
     hf_directory_remove(directory);
 }
 
 Test(bench, a_full_server_ends_the_run_and_names_the_setting, .timeout = 60)
 {
-    struct hf_server server = {0};
+    struct hf_daemon server = {0};
     char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES], output[4096];
     const char *const extra[] = {"--max-reservations", "1000", NULL};
     hf_program_path("holdfastd", program);
-    const struct hf_server_options options = {
+    const struct hf_daemon_options options = {
         .program = program, .directory = directory, .extra = extra};
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_server_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
     const char *const arguments[] = {"--server", server.address, "--seconds", "30", NULL};
     cr_expect_eq(run_bench(arguments, output, sizeof output), 1, "%s", output);
     cr_expect(strstr(output, "--max-reservations"), "%s", output);
-    hf_server_forget(&server);
+    hf_daemon_forget(&server);
     hf_directory_remove(directory);
 }
 

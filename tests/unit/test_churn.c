@@ -94,14 +94,14 @@ Test(churn, units_come_back_in_the_log_before_they_are_granted_again, .timeout =
     char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
     char wal_program[HF_PROGRAM_TEXT_BYTES], output[4096];
     static const char *const extra[] = {"--workers", "8", "--durability", "memory", NULL};
-    struct hf_server server = {0};
+    struct hf_daemon server = {0};
     uint64_t grants = 0, refusals = 0, others = 0;
     cr_assert(hf_directory_make(directory) == 0);
     hf_program_path("holdfastd", program);
     hf_program_path("holdfast-wal", wal_program);
-    const struct hf_server_options options = {
+    const struct hf_daemon_options options = {
         .program = program, .directory = directory, .extra = extra};
-    cr_assert(hf_server_start(&server, &options) == 0, "%s", server.error);
+    cr_assert(hf_daemon_start(&server, &options) == 0, "%s", server.error);
     churn(server.address);
     for (unsigned i = 0; i < CLIENTS; i++) {
         grants += churners[i].grants;
@@ -112,10 +112,10 @@ Test(churn, units_come_back_in_the_log_before_they_are_granted_again, .timeout =
     cr_expect(others == 0, "%llu other answers", (unsigned long long)others);
     cr_expect(grants > 1000 && refusals > 0, "%llu grants, %llu refusals",
               (unsigned long long)grants, (unsigned long long)refusals);
-    cr_expect(hf_server_stop(&server) == 0);
+    cr_expect(hf_daemon_stop(&server) == 0);
     const char *const argv[] = {wal_program, "verify", directory, NULL};
     int status = hf_process_run(argv, output, sizeof output);
     cr_expect(status == 0, "status %d: %s", status, output);
-    hf_server_forget(&server);
+    hf_daemon_forget(&server);
     hf_directory_remove(directory);
 }

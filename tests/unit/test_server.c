@@ -17,12 +17,12 @@
 #include "tests/lib/process.h"
 
 static char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
-static struct hf_server server;
+static struct hf_daemon server;
 
 static void start(void)
 {
-    struct hf_server_options options = {.program = program, .directory = directory};
-    cr_assert_eq(hf_server_start(&server, &options), 0, "%s", server.error);
+    struct hf_daemon_options options = {.program = program, .directory = directory};
+    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
 }
 
 static void start_on_new_directory(void)
@@ -34,7 +34,7 @@ static void start_on_new_directory(void)
 
 static void forget(void)
 {
-    hf_server_forget(&server);
+    hf_daemon_forget(&server);
     hf_directory_remove(directory);
 }
 
@@ -324,7 +324,7 @@ Test(server, drains_on_sigterm)
     }
     cr_assert_eq(answered, BURST, "%u of %u are answered", answered, BURST);
     close(peer);
-    cr_assert_eq(hf_server_stop(&server), 0);
+    cr_assert_eq(hf_daemon_stop(&server), 0);
 
     start();
     peer = dial();

@@ -1,0 +1,271 @@
+/* Replay: a live engine's log, replayed in many ways into a second region; and impossible logs. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "engine/engine.h"
+#include "engine/image.h"
+#include "engine/replay.h"
+#include "engine/state_hash.h"
+#include "tests/lib/stress.h"
+
+#define MAX_RECORDS 4096u
+#define SEED        20260102u
+
+static struct hf_engine engine;
+static struct hf_region replica;
+static struct hf_replay replay;
+static uint8_t records[MAX_RECORDS][HF_RECORD_BYTES];
+static uint32_t record_count;
+static uint32_t inventory_records; /* the first ones */
+
+static uint64_t hash_of(const struct hf_region *region)
+{
+    struct hf_state_hash hash = {0};
+    while (!hf_state_hash_step(&hash, region, 100))
+        ;
+    return hash.sum;
+}
+
+/* A live engine with a history: 5 inventories, some hundred grants, about half of them cancelled.
+ */
+static void open_history(void)
+{
+    struct hf_random random = hf_random_for(SEED, 0);
+    struct hf_region region;
+    struct hf_ring ring;
+    struct hf_actor actor;
+    struct hf_outcome outcome;
+    cr_assert_eq(hf_region_create(&region, 8, 1000), 0);
+    cr_assert_eq(hf_ring_init(&ring, MAX_RECORDS, 1), 0);
+    hf_engine_init(&engine, &region);
+    hf_actor_init(&actor, &engine, &ring);
+    actor.now_ns = 1000;
+    inventory_records = 5;
+    for (uint64_t id = 1; id <= inventory_records; id++)
+        hf_engine_create_inventory(&actor, id, id * 10, 40, &outcome);
+    for (uint32_t i = 0; i < 2000; i++) {
+        actor.now_ns += hf_random_below(&random, 3);
+        struct hf_reserve request = {
+            .id = hf_id_of_number(hf_random_below(&random, 800)),
+            .inventory_id = 1 + hf_random_below(&random, 5),
+            .customer_id = hf_random_next(&random),
+            .qty = 1 + hf_random_below(&random, 9),
+        };
+        if (hf_random_chance(&random, 50))
+            hf_engine_reserve(&actor, &request, &outcome);
+        else
+            hf_engine_cancel(&actor, &request.id, &outcome);
+    }
+    hf_actor_close(&actor);
+    record_count = hf_ring_published(&ring, MAX_RECORDS);
+    cr_assert_gt(record_count, 500);
+    hf_ring_drain(&ring, records[0], record_count);
+    hf_ring_close(&ring);
+}
+
+static void open_replica(uint32_t max_inventories, uint32_t max_reservations)
+{
+    cr_assert_eq(hf_region_create(&replica, max_inventories, max_reservations), 0);
+    hf_replay_init(&replay, &replica);
+}
+
+static void apply(const uint8_t *record)
+{
+    const char *reason = hf_replay_apply(&replay, record);
+    cr_assert_null(reason, "%s", reason);
+}
+
+static void finish_like_the_live_one(void)
+{
+    const char *reason = hf_replay_finish(&replay);
+    cr_assert_null(reason, "%s", reason);
+    cr_expect_eq(hash_of(&replica), hash_of(&engine.region), "SAME-STATE");
+    hf_region_close(&replica);
+    hf_region_close(&engine.region);
+}
+
+Test(replay, a_log_makes_the_state_of_the_engine_that_wrote_it)
+{
+    open_history();
+    open_replica(8, 1000);
+    for (uint32_t i = 0; i < record_count; i++)
+        apply(records[i]);
+    finish_like_the_live_one();
+}
+
+Test(replay, a_log_applied_twice_makes_the_same_state)
+{
+    open_history();
+    open_replica(8, 1000);
+    for (uint32_t i = 0; i < 2 * record_count; i++)
+        apply(records[i % record_count]);
+    finish_like_the_live_one();
+}
+
+Test(replay, every_record_repeated_at_random_later_makes_the_same_state)
+{
+    struct hf_random random = hf_random_for(SEED, 1);
+    open_history();
+    open_replica(8, 1000);
+    for (uint32_t i = 0; i < record_count; i++) {
+        apply(records[i]);
+        apply(records[hf_random_below(&random, i + 1)]);
+    }
+    finish_like_the_live_one();
+}
+
+Test(replay, the_images_of_reservations_in_any_order_make_the_same_state)
+{
+    struct hf_random random = hf_random_for(SEED, 2);
+    open_history();
+    open_replica(8, 1000);
+    for (uint32_t i = record_count - 1; i > inventory_records; i--) {
+        uint32_t other = inventory_records + hf_random_below(&random, i - inventory_records + 1);
+        uint8_t record[HF_RECORD_BYTES];
+        memcpy(record, records[i], sizeof record);
+        memcpy(records[i], records[other], sizeof record);
+        memcpy(records[other], record, sizeof record);
+    }
+    for (uint32_t i = 0; i < record_count; i++)
+        apply(records[i]);
+    finish_like_the_live_one();
+}
+
+Test(replay, a_log_without_one_cancel_makes_another_state)
+{
+    open_history();
+    open_replica(8, 1000);
+    bool skipped = false;
+    for (uint32_t i = 0; i < record_count; i++) {
+        struct hf_image image;
+        hf_image_decode(records[i], &image);
+        bool cancel = image.kind == HF_IMAGE_RESERVATION && image.reservation.sequence == 2;
+        if (cancel && !skipped)
+            skipped = true;
+        else
+            apply(records[i]);
+    }
+    cr_assert(skipped);
+    if (hf_replay_finish(&replay) == NULL)
+        cr_expect_neq(hash_of(&replica), hash_of(&engine.region));
+}
+
+Test(replay, actors_go_on_where_the_log_ended)
+{
+    struct hf_engine revived;
+    struct hf_ring ring;
+    struct hf_actor actor;
+    struct hf_outcome outcome, live;
+    open_history();
+    open_replica(8, 1000);
+    for (uint32_t i = 0; i < record_count; i++)
+        apply(records[i]);
+    cr_assert_null(hf_replay_finish(&replay));
+    hf_engine_init(&revived, &replica);
+    cr_assert_eq(hf_ring_init(&ring, 1024, record_count + 1), 0);
+    hf_actor_init(&actor, &revived, &ring);
+    for (uint32_t number = 0; number < 800; number++) {
+        struct hf_id id = hf_id_of_number(number);
+        hf_engine_get(&actor, &id, &outcome);
+        struct hf_actor reader = {.engine = &engine};
+        hf_engine_get(&reader, &id, &live);
+        cr_assert_eq(outcome.result, live.result);
+        if (outcome.result == HF_FOUND && outcome.reservation.state == HF_STATE_CONFIRMED) {
+            hf_engine_cancel(&actor, &id, &outcome);
+            cr_assert_eq(outcome.result, HF_CANCELLED);
+        }
+    }
+    for (uint64_t id = 1; id <= 5; id++) {
+        hf_engine_get_inventory(&actor, id, &outcome);
+        cr_expect_eq(outcome.inventory.available, 40, "all are cancelled, all units are back");
+    }
+    hf_actor_close(&actor);
+    hf_ring_close(&ring);
+}
+
+/* ---- logs that no engine can have written ---- */
+
+static void put_inventory(uint64_t id, uint32_t sell_limit)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    struct hf_inventory inventory = {
+        .inventory_id = id, .capacity = sell_limit, .sell_limit = sell_limit, .made_at_ns = 1};
+    hf_image_encode_inventory(record, &inventory, 1, 1);
+    hf_put_u64(record, id);
+    apply(record);
+}
+
+static const char *put_reservation(uint32_t number, uint64_t inventory_id, uint32_t qty)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    struct hf_reservation reservation = {
+        .id = hf_id_of_number(number),
+        .inventory_id = inventory_id,
+        .customer_id = 1,
+        .made_at_ns = 1,
+        .changed_at_ns = 1,
+        .qty = qty,
+        .sequence = 1,
+        .state = HF_STATE_CONFIRMED,
+    };
+    hf_image_encode_reservation(record, &reservation, 2);
+    hf_put_u64(record, 100 + number);
+    return hf_replay_apply(&replay, record);
+}
+
+static void expect_reason(const char *reason, const char *part)
+{
+    cr_assert_not_null(reason);
+    cr_expect_not_null(strstr(reason, part), "%s", reason);
+}
+
+Test(replay, a_reservation_before_its_inventory_is_refused)
+{
+    open_replica(8, 10);
+    put_inventory(1, 5);
+    expect_reason(put_reservation(1, 2, 1), "inventory 2");
+}
+
+Test(replay, more_inventories_or_reservations_than_there_is_room_for_name_the_setting)
+{
+    open_replica(1, 2);
+    put_inventory(1, 5);
+    cr_assert_null(put_reservation(1, 1, 1));
+    cr_assert_null(put_reservation(2, 1, 1));
+    expect_reason(put_reservation(3, 1, 1), "--max-reservations");
+    uint8_t record[HF_RECORD_BYTES];
+    struct hf_inventory inventory = {
+        .inventory_id = 2, .capacity = 1, .sell_limit = 1, .made_at_ns = 1};
+    hf_image_encode_inventory(record, &inventory, 1, 1);
+    hf_put_u64(record, 9);
+    expect_reason(hf_replay_apply(&replay, record), "--max-inventories");
+}
+
+Test(replay, an_image_that_cannot_be_decoded_is_refused)
+{
+    uint8_t record[HF_RECORD_BYTES] = {0};
+    open_replica(1, 1);
+    expect_reason(hf_replay_apply(&replay, record), "kind");
+}
+
+Test(replay, an_oversold_inventory_is_refused)
+{
+    open_replica(2, 10);
+    put_inventory(1, 5);
+    put_inventory(2, 5);
+    cr_assert_null(put_reservation(1, 1, 5));
+    cr_assert_null(put_reservation(2, 2, 5));
+    cr_assert_null(put_reservation(3, 2, 1));
+    expect_reason(hf_replay_finish(&replay), "inventory 2 would be oversold");
+}
+
+Test(replay, an_inventory_oversold_by_more_than_its_word_can_say_is_refused)
+{
+    open_replica(1, 10);
+    put_inventory(1, 1);
+    for (uint32_t number = 0; number < 4; number++)
+        cr_assert_null(put_reservation(number, 1, HF_MAX_UNITS));
+    expect_reason(hf_replay_finish(&replay), "oversold");
+}
