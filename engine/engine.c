@@ -175,7 +175,6 @@ void hf_engine_reserve(struct hf_actor *actor, const struct hf_reserve *given,
     if (hf_id_is_zero(&request.id))
         hf_id_make(&request.id);
     uint64_t hash = hf_hash_id(&request.id, region->header->hash_seed);
-    hf_table_prefetch(region, hash);
 
     struct hf_inventory_cell *inventory = hf_region_find_inventory(region, request.inventory_id);
     if (inventory == NULL) {

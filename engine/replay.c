@@ -111,18 +111,27 @@ const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record)
     return "its kind is unknown";
 }
 
-static void derive_from(struct hf_region *region, const struct hf_reservation_cell *cell)
+/* Counts one reservation in its inventory's counters. False: it has more than is left. */
+static bool derive_from(struct hf_replay *replay, const struct hf_reservation_cell *cell)
 {
     uint64_t word = hf_load_relaxed(&cell->word);
     if (word == 0)
-        return; /* allotted, not in use */
-    struct hf_inventory_cell *inventory = &region->inventories[cell->inventory];
+        return true; /* allotted, not in use */
+    struct hf_inventory_cell *inventory = &replay->region->inventories[cell->inventory];
     uint64_t counters = hf_load_relaxed(&inventory->word);
     int32_t available = hf_word_available(counters);
-    if (hf_reservation_word_active(word))
-        available -= (int32_t)hf_reservation_word_qty(word);
+    int32_t qty = hf_reservation_word_active(word) ? (int32_t)hf_reservation_word_qty(word) : 0;
+    if (qty > available) {
+        snprintf(
+            replay->reason, sizeof replay->reason,
+            "inventory %llu would be oversold: its sell limit of %u is less than its reservations "
+            "hold (NO-OVERSELL)",
+            (unsigned long long)inventory->inventory_id, inventory->sell_limit);
+        return false;
+    }
     uint32_t version = hf_word_version(counters) + hf_reservation_word_sequence(word);
-    hf_store_relaxed(&inventory->word, hf_word_make(available, version));
+    hf_store_relaxed(&inventory->word, hf_word_make(available - qty, version));
+    return true;
 }
 
 const char *hf_replay_finish(struct hf_replay *replay)
@@ -136,16 +145,7 @@ const char *hf_replay_finish(struct hf_replay *replay)
     }
     uint32_t end = hf_table_allotted(region);
     for (uint32_t number = 1; number <= end; number++)
-        derive_from(region, &region->reservations[number]);
-    for (uint32_t i = 0; i < inventories; i++) {
-        struct hf_inventory_cell *inventory = &region->inventories[i];
-        if (hf_word_available(hf_load_relaxed(&inventory->word)) >= 0)
-            continue;
-        snprintf(replay->reason, sizeof replay->reason,
-                 "inventory %llu would be oversold by %d units (NO-OVERSELL)",
-                 (unsigned long long)inventory->inventory_id,
-                 -hf_word_available(hf_load_relaxed(&inventory->word)));
-        return replay->reason;
-    }
+        if (!derive_from(replay, &region->reservations[number]))
+            return replay->reason;
     return NULL;
 }

@@ -24,6 +24,7 @@
 #ifndef HF_ENGINE_TABLE_H
 #define HF_ENGINE_TABLE_H
 
+#include "engine/hash.h"
 #include "engine/region.h"
 
 /* One thread's stock of free cells, allotted in chunks so that threads do not meet at one counter.
@@ -73,10 +74,11 @@ struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
 /* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
 uint32_t hf_table_allotted(const struct hf_region *region);
 
-/* Brings the head of a chain into the cache, for a lookup soon. */
-static inline void hf_table_prefetch(const struct hf_region *region, uint64_t hash)
+/* Brings the head of an id's chain into the cache, for a lookup soon. */
+static inline void hf_table_prefetch(const struct hf_region *region, const struct hf_id *id)
 {
-    __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)]);
+    uint64_t hash = hf_hash_id(id, region->header->hash_seed);
+    __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)], 1);
 }
 
 #endif

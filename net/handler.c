@@ -181,6 +181,23 @@ static enum hf_handled refuse_length(struct hf_handler *handler, struct hf_conne
     return handled == HF_HANDLED ? HF_HANDLED_FATAL : handled;
 }
 
+uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count)
+{
+    if (count < HF_FRAME_HEADER_BYTES)
+        return 0;
+    struct hf_frame frame;
+    hf_frame_read(bytes, &frame);
+    if (frame.frame_bytes < HF_FRAME_HEADER_BYTES || frame.frame_bytes > count)
+        return 0;
+    /* RESERVE, RESERVATION_GET and CANCEL have their id at the same place. */
+    if (frame.operation >= HF_OP_RESERVE && frame.frame_bytes >= HF_FRAME_HEADER_BYTES + 16) {
+        struct hf_id id;
+        memcpy(id.bytes, bytes + HF_FRAME_HEADER_BYTES, sizeof id.bytes);
+        hf_table_prefetch(&handler->server->store->engine.region, &id);
+    }
+    return frame.frame_bytes;
+}
+
 enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connection *connection,
                                    const uint8_t *bytes, size_t count, uint32_t *used)
 {

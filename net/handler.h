@@ -35,6 +35,10 @@ int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct
                     struct hf_await *await, struct hf_chunk_pool *pool);
 void hf_handler_close(struct hf_handler *handler);
 
+/* Brings what the frame at `bytes`, of which `count` are there, will need into the cache. Returns its
+ * size; 0: it is not whole. */
+uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count);
+
 /* Executes the frame at `bytes`, of which `count` are there. *used: the bytes it took. */
 enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connection *connection,
                                    const uint8_t *bytes, size_t count, uint32_t *used);

@@ -19,6 +19,10 @@
 /* While shutting down: a connection from which nothing came for this long is closed. */
 #define DRAIN_QUIET_NS (20 * HF_NS_PER_MS)
 
+/* Frames that are looked at before they are executed, so that the cache misses of several ids are
+ * under way at once. */
+#define PREFETCH_FRAMES 8
+
 #define GENERATION_MASK ((1u << 24) - 1)
 
 static uint64_t event_of(enum hf_event event, const struct hf_connection *connection)
@@ -172,10 +176,15 @@ static void mark_dirty(struct hf_worker *worker, struct hf_connection *connectio
 static uint32_t execute(struct hf_worker *worker, struct hf_connection *connection,
                         const uint8_t *bytes, uint32_t count)
 {
-    uint32_t done = 0;
+    uint32_t done = 0, ahead = 0, frames_ahead = 0;
     connection->stall = HF_STALL_NONE;
     for (;;) {
         uint32_t used;
+        for (uint32_t size = 1; frames_ahead < PREFETCH_FRAMES && size != 0; frames_ahead++) {
+            size = hf_handler_prefetch(&worker->handler, bytes + ahead, count - ahead);
+            ahead += size;
+        }
+        frames_ahead--;
         switch (
             hf_handler_execute(&worker->handler, connection, bytes + done, count - done, &used)) {
         case HF_HANDLED:

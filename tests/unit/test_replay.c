@@ -12,6 +12,7 @@
 
 #define MAX_RECORDS 4096u
 #define SEED        20260102u
+#define UNITS       600
 
 static struct hf_engine engine;
 static struct hf_region replica;
@@ -44,7 +45,7 @@ static void open_history(void)
     actor.now_ns = 1000;
     inventory_records = 5;
     for (uint64_t id = 1; id <= inventory_records; id++)
-        hf_engine_create_inventory(&actor, id, id * 10, 40, &outcome);
+        hf_engine_create_inventory(&actor, id, id * 10, UNITS, &outcome);
     for (uint32_t i = 0; i < 2000; i++) {
         actor.now_ns += hf_random_below(&random, 3);
         struct hf_reserve request = {
@@ -179,7 +180,7 @@ Test(replay, actors_go_on_where_the_log_ended)
     }
     for (uint64_t id = 1; id <= 5; id++) {
         hf_engine_get_inventory(&actor, id, &outcome);
-        cr_expect_eq(outcome.inventory.available, 40, "all are cancelled, all units are back");
+        cr_expect_eq(outcome.inventory.available, UNITS, "all are cancelled, all units are back");
     }
     hf_actor_close(&actor);
     hf_ring_close(&ring);

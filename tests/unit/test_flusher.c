@@ -1,0 +1,476 @@
+/*
+ * The flusher over a disk in memory: the test decides when, in which order and how each write
+ * completes.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/bytes.h"
+#include "tests/lib/memory_io.h"
+#include "wal/flusher.h"
+#include "wal/reader.h"
+#include "wal/segment_header.h"
+
+#define DIRECTORY     "memory"
+#define SEGMENT_BYTES (1u << 20)
+#define SLOTS         32768u
+
+static struct hf_memory_io memory;
+static struct hf_manual_queue queue;
+static struct hf_ring ring;
+static struct hf_ring_producer producer;
+static struct hf_segments segments;
+static struct hf_flusher flusher;
+static struct hf_server_clock server_clock;
+static unsigned failures;
+static char failure_text[200];
+
+static void note_failure(void *context, const char *text)
+{
+    (void)context;
+    failures++;
+    snprintf(failure_text, sizeof failure_text, "%s", text);
+}
+
+static void open_log(enum hf_durability durability, uint32_t writes_inflight)
+{
+    hf_memory_io_init(&memory);
+    hf_manual_queue_init(&queue, &memory);
+    hf_server_clock_init(&server_clock, 0);
+    struct hf_log_tail tail = {.next_lsn = 1, .segment = 1, .offset = HF_SEGMENT_HEADER_BYTES};
+    memset(tail.log_id, 7, sizeof tail.log_id);
+    struct hf_flusher_options options = {
+        .durability = durability,
+        .writes_inflight = writes_inflight,
+        .on_failure = note_failure,
+    };
+    struct hf_segment segment;
+    struct hf_io *io = &memory.io;
+    cr_assert_eq(hf_segment_create(io, DIRECTORY, tail.log_id, 1, SEGMENT_BYTES), 0);
+    cr_assert_eq(hf_segment_open(io, DIRECTORY, 1, &segment), 0);
+    cr_assert_eq(hf_segments_open(&segments, io, DIRECTORY, tail.log_id, SEGMENT_BYTES, 2, false),
+                 0);
+    cr_assert_eq(hf_ring_init(&ring, SLOTS, 1), 0);
+    cr_assert_eq(
+        hf_flusher_init(&flusher, &ring, &segments, &segment, &tail, &server_clock, &options), 0);
+    hf_ring_producer_init(&producer, &ring);
+}
+
+/* Everything is released; no file may be left open. */
+static void close_log(void)
+{
+    hf_ring_producer_close(&producer);
+    hf_segments_close(&segments);
+    hf_flusher_close(&flusher);
+    cr_expect_eq(hf_memory_io_open_count(&memory), 0, "a file was left open");
+    hf_ring_close(&ring);
+    hf_manual_queue_close(&queue);
+}
+
+static void append(uint32_t count)
+{
+    for (; count > 0; count--) {
+        uint64_t lsn;
+        cr_assert(hf_ring_credit(&producer, 1));
+        struct hf_ring_slot *slot = hf_ring_reserve(&producer, &lsn);
+        memset(slot->image, (int)(lsn & 0x7f), sizeof slot->image);
+        hf_ring_publish(slot, lsn);
+    }
+}
+
+static void flush(void)
+{
+    hf_flusher_run(&flusher, &queue.queue);
+}
+
+static void append_and_flush(uint32_t count)
+{
+    append(count);
+    flush();
+}
+
+/* Completes write `place` of those in flight (0: the oldest) with this result; 0: all bytes. */
+static void complete(uint32_t place, int result)
+{
+    struct hf_manual_write write;
+    cr_assert(hf_manual_queue_take(&queue, place, &write), "nothing is in flight");
+    if (result == 0)
+        result = (int)write.bytes;
+    hf_manual_write_apply(&queue, &write, result);
+    hf_flusher_complete(&flusher, &queue.queue, write.cookie, result);
+}
+
+static struct hf_block header_in_flight(uint32_t place)
+{
+    struct hf_block block;
+    cr_assert_lt(place, queue.count);
+    cr_assert_eq(hf_block_read_header(queue.writes[place].buffer, &block), HF_BLOCK_VALID);
+    return block;
+}
+
+static uint64_t commit_lsn(void)
+{
+    return hf_flusher_commit_lsn(&flusher);
+}
+
+/* The preparer is a thread: gives it time, at most 10 s, until the spare is ready. */
+static void await_spare(void)
+{
+    for (int i = 0; i < 10000 && !hf_load_acquire(&segments.ready); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    cr_assert(hf_load_acquire(&segments.ready));
+}
+
+/* Appends and completes until exactly `left_bytes` of the segment are left. */
+static void fill_segment(uint32_t left_bytes)
+{
+    uint32_t left = SEGMENT_BYTES - flusher.segment_offset;
+    append_and_flush((left - left_bytes) / HF_RECORD_BYTES - 1);
+    complete(0, 0);
+    cr_assert_eq(SEGMENT_BYTES - flusher.segment_offset, left_bytes);
+}
+
+/* ---- group commit ---- */
+
+Test(flusher, the_start_block_is_durable_before_anything_is_appended)
+{
+    open_log(HF_DURABILITY_DISK, 1);
+    const struct hf_memory_file *file = hf_memory_io_file(&memory, "0000000000000001.wal");
+    struct hf_block block;
+    cr_assert_eq(hf_block_read_header(file->durable + HF_SEGMENT_HEADER_BYTES, &block),
+                 HF_BLOCK_VALID);
+    cr_expect_eq(block.flags, HF_BLOCK_START);
+    cr_expect_eq(block.epoch, 1);
+    cr_expect_eq(block.sequence, 1);
+    cr_expect_eq(block.record_count, 0);
+    cr_expect_eq(commit_lsn(), 0);
+    cr_expect_eq(hf_manual_queue_count(&queue), 0);
+    cr_expect(hf_flusher_idle(&flusher));
+    close_log();
+}
+
+Test(flusher, while_a_write_is_in_flight_the_next_group_grows)
+{
+    open_log(HF_DURABILITY_DISK, 1);
+    append_and_flush(3);
+    cr_expect_eq(header_in_flight(0).record_count, 3);
+    append_and_flush(2);
+    append_and_flush(3);
+    cr_expect_eq(hf_manual_queue_count(&queue), 1, "one write in flight is allowed");
+    cr_expect_eq(commit_lsn(), 0);
+    cr_expect_not(hf_flusher_idle(&flusher));
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 3);
+    cr_assert_eq(hf_manual_queue_count(&queue), 1, "the completion sent the next");
+    struct hf_block block = header_in_flight(0);
+    cr_expect_eq(block.record_count, 5);
+    cr_expect_eq(block.first_lsn, 4);
+    cr_expect_eq(block.commit_lsn, 3, "it attests what is durable");
+    cr_expect_eq(block.commit_sequence, 2);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 8);
+    cr_expect(hf_flusher_idle(&flusher));
+    close_log();
+}
+
+Test(flusher, no_more_writes_are_in_flight_than_allowed)
+{
+    for (uint32_t allowed = 1; allowed <= HF_MAX_INFLIGHT; allowed++) {
+        open_log(HF_DURABILITY_DISK, allowed);
+        for (uint32_t i = 0; i < 2 * HF_MAX_INFLIGHT; i++)
+            append_and_flush(1);
+        cr_expect_eq(hf_manual_queue_count(&queue), allowed);
+        cr_expect_eq(queue.most, allowed);
+        while (hf_manual_queue_count(&queue) != 0)
+            complete(0, 0);
+        cr_expect_eq(commit_lsn(), 2ull * HF_MAX_INFLIGHT);
+        close_log();
+        hf_memory_io_close(&memory);
+    }
+}
+
+Test(flusher, commit_waits_for_the_oldest_write)
+{
+    open_log(HF_DURABILITY_DISK, 3);
+    append_and_flush(1);
+    append_and_flush(2);
+    append_and_flush(4);
+    complete(2, 0);
+    cr_expect_eq(commit_lsn(), 0);
+    complete(1, 0);
+    cr_expect_eq(commit_lsn(), 0);
+    append_and_flush(1);
+    cr_expect_eq(hf_manual_queue_count(&queue), 1, "those that wait for their turn count");
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 7);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 8);
+    close_log();
+}
+
+Test(flusher, a_record_that_is_being_written_holds_back_what_follows)
+{
+    uint64_t first, second;
+    open_log(HF_DURABILITY_DISK, 2);
+    cr_assert(hf_ring_credit(&producer, 2));
+    struct hf_ring_slot *slot_of_first = hf_ring_reserve(&producer, &first);
+    struct hf_ring_slot *slot_of_second = hf_ring_reserve(&producer, &second);
+    hf_ring_publish(slot_of_second, second);
+    flush();
+    cr_expect_eq(hf_manual_queue_count(&queue), 0);
+    hf_ring_publish(slot_of_first, first);
+    flush();
+    cr_expect_eq(header_in_flight(0).record_count, 2);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 2);
+    close_log();
+}
+
+Test(flusher, without_waiting_for_the_disk_commit_is_the_published_prefix)
+{
+    open_log(HF_DURABILITY_MEMORY, 1);
+    append_and_flush(3);
+    cr_expect_eq(commit_lsn(), 3);
+    cr_expect_eq(hf_load_relaxed(&flusher.durable_lsn), 0);
+    append_and_flush(2);
+    cr_expect_eq(commit_lsn(), 5, "also what is not in a block yet");
+    complete(0, 0);
+    cr_expect_eq(hf_load_relaxed(&flusher.durable_lsn), 3);
+    struct hf_block block = header_in_flight(0);
+    cr_expect_eq(block.commit_lsn, 3, "a block attests what is durable, not what is committed");
+    complete(0, 0);
+    cr_expect_eq(hf_load_relaxed(&flusher.durable_lsn), 5);
+    close_log();
+}
+
+/* ---- segments ---- */
+
+Test(flusher, a_segment_is_filled_to_its_last_byte_and_closed_when_that_is_durable)
+{
+    open_log(HF_DURABILITY_DISK, 4);
+    await_spare();
+    fill_segment(2 * HF_BLOCK_ALIGN_BYTES);
+    /* 63 records fit into two units beside the header; the rest goes to the next segment. */
+    append_and_flush(100);
+    cr_assert_eq(hf_manual_queue_count(&queue), 2);
+    struct hf_block last = header_in_flight(0), next = header_in_flight(1);
+    cr_expect_eq(last.segment, 1);
+    cr_expect_eq(last.offset + last.block_bytes, SEGMENT_BYTES);
+    cr_expect_eq(last.record_count, 63);
+    cr_expect_eq(next.segment, 2);
+    cr_expect_eq(next.offset, HF_SEGMENT_HEADER_BYTES);
+    cr_expect_eq(next.record_count, 37);
+    cr_expect_eq(next.first_lsn, last.first_lsn + 63);
+    cr_expect_eq(next.previous_hash, last.header_hash);
+    complete(1, 0);
+    uint64_t before = commit_lsn();
+    cr_expect_eq(before, last.first_lsn - 1);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), last.first_lsn + 99);
+    close_log();
+}
+
+Test(flusher, without_room_on_the_disk_it_stands_still_and_goes_on_when_there_is_some)
+{
+    open_log(HF_DURABILITY_DISK, 4);
+    await_spare();
+    hf_memory_io_set_room(&memory, 2 * SEGMENT_BYTES);
+    fill_segment(HF_BLOCK_ALIGN_BYTES);
+    append_and_flush(31); /* segment 1 is full; the spare is taken with the next block */
+    complete(0, 0);
+    append_and_flush(1);
+    complete(0, 0);
+    fill_segment(HF_BLOCK_ALIGN_BYTES);
+    cr_expect_not(hf_flusher_stalled(&flusher));
+    append_and_flush(40); /* 31 fit into segment 2 */
+    complete(0, 0);
+    uint64_t newest = hf_load_relaxed(&ring.tail) - 1;
+    cr_expect_eq(commit_lsn(), newest - 9);
+    cr_expect(hf_flusher_stalled(&flusher));
+    cr_expect_eq(hf_manual_queue_count(&queue), 0);
+    for (int i = 0; i < 10000 && hf_segments_error(&segments) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    cr_expect_eq(hf_segments_error(&segments), -ENOSPC);
+
+    hf_memory_io_set_room(&memory, UINT64_MAX);
+    await_spare();
+    flush();
+    cr_expect_not(hf_flusher_stalled(&flusher));
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), newest);
+    cr_expect_eq(hf_segments_error(&segments), 0);
+    cr_expect_eq(failures, 0);
+    close_log();
+}
+
+/* ---- blocks without records ---- */
+
+Test(flusher, when_quiet_one_empty_block_attests_the_newest_record)
+{
+    open_log(HF_DURABILITY_DISK, 2);
+    cr_expect_not(hf_flusher_wants_attest(&flusher), "there is no record");
+    append_and_flush(2);
+    hf_flusher_attest(&flusher, &queue.queue);
+    cr_expect_eq(hf_manual_queue_count(&queue), 1, "not while a write is in flight");
+    complete(0, 0);
+    cr_expect(hf_flusher_wants_attest(&flusher));
+    hf_flusher_attest(&flusher, &queue.queue);
+    cr_assert_eq(hf_manual_queue_count(&queue), 1);
+    struct hf_block block = header_in_flight(0);
+    cr_expect_eq(block.flags, HF_BLOCK_ATTEST);
+    cr_expect_eq(block.record_count, 0);
+    cr_expect_eq(block.first_lsn, 3);
+    cr_expect_eq(block.commit_lsn, 2);
+    cr_expect_eq(block.commit_sequence, 2);
+    complete(0, 0);
+    cr_expect_not(hf_flusher_wants_attest(&flusher));
+    hf_flusher_attest(&flusher, &queue.queue);
+    cr_expect_eq(hf_manual_queue_count(&queue), 0, "one is enough");
+    cr_expect_eq(commit_lsn(), 2);
+    close_log();
+}
+
+Test(flusher, a_log_that_was_stopped_reads_back_whole)
+{
+    open_log(HF_DURABILITY_DISK, 2);
+    append_and_flush(5);
+    complete(0, 0);
+    hf_ring_producer_close(&producer);
+    cr_assert(hf_flusher_idle(&flusher));
+    cr_assert_eq(hf_flusher_stop(&flusher), 0);
+    close_log();
+    hf_memory_io_crash(&memory);
+
+    struct hf_reader *reader;
+    struct hf_finding finding;
+    struct hf_block_view view;
+    static const struct {
+        uint16_t flags;
+        uint32_t record_count;
+    } expected[] = {{HF_BLOCK_START, 0}, {0, 5}, {HF_BLOCK_STOP, 0}};
+    cr_assert_eq(hf_reader_open(&memory.io, DIRECTORY, true, &reader, &finding), 0);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(hf_reader_next(reader, &view), HF_READ_BLOCK);
+        cr_expect_eq(view.header.flags, expected[i].flags);
+        cr_expect_eq(view.header.record_count, expected[i].record_count);
+        cr_expect_eq(view.header.epoch, 1);
+    }
+    cr_expect_eq(view.header.commit_lsn, 5, "the STOP block attests everything");
+    cr_expect_eq(hf_reader_next(reader, &view), HF_READ_END);
+    hf_reader_close(reader);
+    hf_memory_io_close(&memory);
+}
+
+/* ---- results of writes ---- */
+
+static void fail_and_expect_stop(int result, const char *part)
+{
+    open_log(HF_DURABILITY_DISK, 3);
+    append_and_flush(1);
+    append_and_flush(1);
+    append_and_flush(1);
+    complete(0, 0);
+    cr_assert_eq(commit_lsn(), 1);
+    complete(0, result);
+    cr_expect_eq(failures, 1);
+    cr_expect_not_null(strstr(failure_text, part), "%s", failure_text);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 1, "what follows a failed write is never committed");
+    append_and_flush(5);
+    cr_expect_eq(hf_manual_queue_count(&queue), 0, "nothing more is written");
+    cr_expect_eq(commit_lsn(), 1);
+    cr_expect_eq(hf_load_relaxed(&flusher.durable_lsn), 1);
+    hf_flusher_attest(&flusher, &queue.queue);
+    cr_expect_eq(hf_manual_queue_count(&queue), 0);
+    cr_expect_eq(failures, 1, "it is reported once");
+    close_log();
+}
+
+Test(flusher, a_write_that_the_disk_refuses_ends_the_log)
+{
+    fail_and_expect_stop(-EIO, strerror(EIO));
+}
+
+Test(flusher, a_write_for_which_there_is_no_room_ends_the_log)
+{
+    fail_and_expect_stop(-ENOSPC, strerror(ENOSPC));
+}
+
+Test(flusher, a_write_that_was_cancelled_ends_the_log)
+{
+    fail_and_expect_stop(-ECANCELED, strerror(ECANCELED));
+}
+
+Test(flusher, a_write_that_got_half_way_ends_the_log)
+{
+    open_log(HF_DURABILITY_DISK, 1);
+    append_and_flush(60); /* two units */
+    complete(0, HF_BLOCK_ALIGN_BYTES);
+    cr_expect_eq(failures, 1);
+    cr_expect_not_null(strstr(failure_text, "a part of a block"), "%s", failure_text);
+    cr_expect_eq(commit_lsn(), 0);
+    cr_expect_eq(hf_manual_queue_count(&queue), 0, "it is not repeated");
+    close_log();
+}
+
+Test(flusher, two_failed_writes_are_reported_once_and_memory_durability_stops_too)
+{
+    open_log(HF_DURABILITY_MEMORY, 2);
+    append_and_flush(1);
+    append_and_flush(1);
+    complete(1, -EIO);
+    complete(0, -EIO);
+    cr_expect_eq(failures, 1);
+    append_and_flush(1);
+    cr_expect_eq(commit_lsn(), 2, "nothing that was appended after the failure is committed");
+    close_log();
+}
+
+Test(flusher, a_write_that_was_not_attempted_is_submitted_again_as_it_was)
+{
+    static const int results[] = {-EAGAIN, -EINTR};
+    for (size_t i = 0; i < 2; i++) {
+        open_log(HF_DURABILITY_DISK, 2);
+        append_and_flush(1);
+        append_and_flush(1);
+        struct hf_manual_write before = queue.writes[0];
+        complete(0, results[i]);
+        cr_assert_eq(hf_manual_queue_count(&queue), 2);
+        struct hf_manual_write again = queue.writes[1];
+        cr_expect_eq(again.file, before.file);
+        cr_expect_eq(again.buffer, before.buffer);
+        cr_expect_eq(again.bytes, before.bytes);
+        cr_expect_eq(again.offset, before.offset);
+        cr_expect_eq(again.cookie, before.cookie);
+        cr_expect_eq(again.hash, before.hash);
+        complete(0, 0);
+        cr_expect_eq(commit_lsn(), 0, "the other one alone commits nothing");
+        complete(0, 0);
+        cr_expect_eq(commit_lsn(), 2);
+        cr_expect_eq(failures, 0);
+        close_log();
+        hf_memory_io_close(&memory);
+    }
+}
+
+Test(flusher, a_start_block_that_cannot_be_written_is_an_error)
+{
+    struct hf_segment segment;
+    struct hf_log_tail tail = {.next_lsn = 1, .segment = 1, .offset = HF_SEGMENT_HEADER_BYTES};
+    struct hf_flusher_options options = {.writes_inflight = 1, .on_failure = note_failure};
+    hf_memory_io_init(&memory);
+    cr_assert_eq(hf_segment_create(&memory.io, DIRECTORY, tail.log_id, 1, SEGMENT_BYTES), 0);
+    cr_assert_eq(hf_segment_open(&memory.io, DIRECTORY, 1, &segment), 0);
+    cr_assert_eq(hf_ring_init(&ring, 64, 1), 0);
+    /* No preparer: none of its writes gets between. */
+    segments = (struct hf_segments){.io = &memory.io, .segment_bytes = SEGMENT_BYTES};
+    hf_memory_io_fail(&memory, HF_MEMORY_WRITE, 0, 1, -EIO);
+    cr_expect_eq(
+        hf_flusher_init(&flusher, &ring, &segments, &segment, &tail, &server_clock, &options),
+        -EIO);
+    hf_flusher_close(&flusher);
+    cr_expect_eq(hf_memory_io_open_count(&memory), 0);
+}
