@@ -133,12 +133,13 @@ fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
 asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" \
-	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" test
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
+	  LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 test
 
-tsan: ## the stress tests and the server under ThreadSanitizer
+tsan: ## the stress tests and a crashing server under ThreadSanitizer
 	@tools/setup build
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g" \
-	  SANITIZE="-fsanitize=thread" stress
+	  SANITIZE="-fsanitize=thread" stress crash CYCLES=5
 
 lint: ## clang-format, clang-tidy, cppcheck, and a build with clang
 	@tools/setup lint

@@ -35,8 +35,8 @@ int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct
                     struct hf_await *await, struct hf_chunk_pool *pool);
 void hf_handler_close(struct hf_handler *handler);
 
-/* Brings what the frame at `bytes`, of which `count` are there, will need into the cache. Returns its
- * size; 0: it is not whole. */
+/* Brings what the frame at `bytes`, of which `count` are there, will need into the cache. Returns
+ * its size; 0: it is not whole. */
 uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count);
 
 /* Executes the frame at `bytes`, of which `count` are there. *used: the bytes it took. */

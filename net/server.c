@@ -132,14 +132,6 @@ static int raise_descriptor_limit(const struct hf_server *server, char *error)
     return -EMFILE;
 }
 
-/* Sends a message to the first `count` workers. */
-static void tell_workers(struct hf_server *server, uint32_t count, enum hf_message message)
-{
-    for (uint32_t i = 0; i < count; i++)
-        hf_worker_send(&server->control, server->workers[i], message, 0);
-    hf_uring_submit_all(&server->control);
-}
-
 static void join_workers(struct hf_server *server)
 {
     for (uint32_t i = 0; i < server->worker_count; i++)
@@ -150,21 +142,18 @@ static void join_workers(struct hf_server *server)
 static int start_workers(struct hf_server *server, char *error)
 {
     uint32_t count = server->options.workers;
-    hf_store_relaxed(&server->serving, count); /* the start of the threads orders it */
-    for (uint32_t i = 0; i < count; i++) {
+    int result = 0;
+    hf_store_relaxed(&server->serving, count); /* hf_worker_go() orders it */
+    for (uint32_t i = 0; i < count && result == 0; i++) {
         struct hf_worker *worker = NULL;
-        int result = hf_worker_start(&worker, server, i, error);
+        result = hf_worker_start(&worker, server, i, error);
         if (worker != NULL)
             server->workers[server->worker_count++] = worker;
-        if (result != 0) {
-            /* This one serves nobody, and neither do those that were not started. */
-            hf_fetch_sub_relaxed(&server->serving, count - i);
-            tell_workers(server, i, HF_MESSAGE_STOP);
-            return result;
-        }
     }
-    tell_workers(server, 1, HF_MESSAGE_GO);
-    return 0;
+    server->given_up = result != 0;
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        hf_worker_go(server->workers[i]);
+    return result;
 }
 
 int hf_server_open(struct hf_server **opened, const struct hf_server_options *options,
@@ -217,7 +206,9 @@ free_server:
 
 int hf_server_close(struct hf_server *server)
 {
-    tell_workers(server, server->worker_count, HF_MESSAGE_STOP);
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        hf_worker_send(&server->control, server->workers[i], HF_MESSAGE_STOP, 0);
+    hf_uring_submit_all(&server->control);
     join_workers(server);
     io_uring_queue_exit(&server->control);
     close(server->listener);

@@ -38,6 +38,7 @@ struct hf_server {
     char address[128]; /* the actual one, as HOST:PORT */
     uint32_t worker_count;
     struct hf_worker *workers[HF_MAX_WORKERS];
+    bool given_up; /* the start failed: set before hf_worker_go() */
 
     /* Written by each worker as it is told to stop and as it has closed its connections. */
     _Atomic uint32_t serving; /* workers that may still append */

@@ -96,9 +96,6 @@ static void received_message(struct hf_worker *worker, uint64_t user_data)
     switch ((enum hf_message)(user_data >> 32 & 0xff)) {
     case HF_MESSAGE_WAKE:
         break; /* this turn looks at commit anyway */
-    case HF_MESSAGE_GO:
-        arm_accept(worker);
-        break;
     case HF_MESSAGE_ADOPT:
         hf_traffic_adopt(worker, (int)(uint32_t)user_data);
         break;
@@ -303,6 +300,8 @@ static bool is_finished(struct hf_worker *worker)
 
 static void serve(struct hf_worker *worker)
 {
+    if (worker->index == 0)
+        arm_accept(worker);
     while (!is_finished(worker)) {
         bool timed_out = wait_for_events(worker);
         worker->actor.now_ns = hf_server_clock_now_ns(&worker->server->store->log.clock);
@@ -349,9 +348,10 @@ static void *worker_main(void *context)
 {
     struct hf_worker *worker = context;
     worker->start_result = open_worker(worker);
-    bool opened = worker->start_result == 0;
     sem_post(&worker->started);
-    if (opened)
+    while (sem_wait(&worker->go) != 0)
+        ;
+    if (!worker->server->given_up)
         serve(worker);
     return NULL;
 }
@@ -369,6 +369,7 @@ int hf_worker_start(struct hf_worker **started, struct hf_server *server, uint32
     worker->index = index;
     worker->ring.ring_fd = -1;
     sem_init(&worker->started, 0, 0);
+    sem_init(&worker->go, 0, 0);
     int result = -pthread_create(&worker->thread, NULL, worker_main, worker);
     if (result != 0) {
         snprintf(error, HF_SERVER_ERROR_BYTES, "cannot start a thread: %s", strerror(-result));
@@ -381,6 +382,11 @@ int hf_worker_start(struct hf_worker **started, struct hf_server *server, uint32
     if (worker->start_result != 0)
         snprintf(error, HF_SERVER_ERROR_BYTES, "%s", worker->start_error);
     return worker->start_result;
+}
+
+void hf_worker_go(struct hf_worker *worker)
+{
+    sem_post(&worker->go);
 }
 
 void hf_worker_join(struct hf_worker *worker)
@@ -399,5 +405,6 @@ void hf_worker_join(struct hf_worker *worker)
     free(worker->buffers);
     free(worker->buffer_ring);
     sem_destroy(&worker->started);
+    sem_destroy(&worker->go);
     free(worker);
 }

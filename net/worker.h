@@ -40,6 +40,7 @@ struct hf_worker {
     uint32_t index;
     pthread_t thread;
     sem_t started;    /* posted when the ring is set up, or start_result tells why not */
+    sem_t go;         /* posted when all workers are, or the server was given up */
     int start_result; /* 0 or -errno */
     char start_error[HF_SERVER_ERROR_BYTES];
 
@@ -74,14 +75,17 @@ struct hf_worker {
 /* Messages between rings; the low 32 bits may carry a descriptor. */
 enum hf_message {
     HF_MESSAGE_WAKE,  /* look at commit */
-    HF_MESSAGE_GO,    /* to worker 0: accept connections */
     HF_MESSAGE_ADOPT, /* here is a connection */
     HF_MESSAGE_STOP,  /* begin to shut down */
 };
 
-/* Starts the thread, waits until its ring is set up. 0, or -errno with a line in `error`. */
+/* Starts the thread, waits until its ring is set up. 0, or -errno with a line in `error`. It serves
+ * nobody before hf_worker_go(). */
 int hf_worker_start(struct hf_worker **worker, struct hf_server *server, uint32_t index,
                     char error[HF_SERVER_ERROR_BYTES]);
+
+/* All workers are started: begin to serve; or, if server->given_up is set, end. */
+void hf_worker_go(struct hf_worker *worker);
 
 /* Waits for the thread's end, which HF_MESSAGE_STOP brings about, and frees. */
 void hf_worker_join(struct hf_worker *worker);

@@ -139,6 +139,13 @@ static void crash(void)
     close(log_now.lock);
 }
 
+/* From now on the log's directory is `name` within what it was. */
+static void descend(const char *name)
+{
+    size_t length = strlen(directory);
+    snprintf(directory + length, sizeof directory - length, "/%s", name);
+}
+
 static void path_of(const char *name, char path[HF_DIRECTORY_TEXT_BYTES + 64])
 {
     snprintf(path, HF_DIRECTORY_TEXT_BYTES + 64, "%s/%s", directory, name);
@@ -193,7 +200,7 @@ TestSuite(log, .init = make_directory, .fini = remove_directory, .timeout = 60);
 
 Test(log, a_directory_that_is_missing_is_made_and_begins_a_new_log)
 {
-    strcat(directory, "/new");
+    descend("new");
     open_log();
     cr_expect(log_now.recovery.created);
     cr_expect_eq(log_now.recovery.records, 0);
@@ -408,10 +415,10 @@ Test(log, a_directory_that_cannot_be_made_or_is_none_is_told_in_one_line)
     char real[HF_DIRECTORY_TEXT_BYTES];
     memcpy(real, directory, sizeof real);
     poke("file", 0, "x", 1);
-    strcat(directory, "/file");
+    descend("file");
     cr_expect_lt(try_open(&log_now), 0);
     expect_error(directory);
-    strcat(directory, "/below");
+    descend("below");
     cr_expect_lt(try_open(&log_now), 0);
     expect_error(directory);
     memcpy(directory, real, sizeof real);
