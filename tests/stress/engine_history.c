@@ -11,8 +11,9 @@
  * and both have one state hash.
  *
  * Rounds are short and differ: how many inventories, of how many units, created at the beginning or
- * all along; quantities that are all the same (then every refusal can be judged) or not; the size
- * of the ring and of the table.
+ * all along; one unit that all threads take and give back as fast as they can, so that each release
+ * is followed by a claim at once; quantities that are all the same (then every refusal can be
+ * judged) or not; the size of the ring and of the table.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 #include "tests/lib/judge.h"
 #include "tests/lib/stress.h"
 
-#define OPERATIONS      2500u /* of a thread in a round */
+#define OPERATIONS      2500u /* of a thread in a round, at most */
 #define HOT_IDS         12u   /* what the threads meet at */
 #define MAX_IDS         8192u
 #define MAX_INVENTORIES (MAX_IDS / 2 + 16)
@@ -51,6 +52,7 @@ struct round {
     unsigned threads;
     uint32_t inventories;
     uint32_t max_reservations;
+    bool contended;       /* one unit, which everybody takes and gives back at once */
     bool steady_creation; /* an inventory for every two ids, all along */
     bool same_quantities;
     _Atomic uint32_t hot; /* the first of the hot ids */
@@ -66,6 +68,8 @@ struct worker {
     struct hf_random random;
     uint32_t owned[MAX_OWNED]; /* ids that this thread was granted first, and will cancel */
     uint32_t owned_count;
+    uint32_t end_id; /* where they end */
+    uint32_t own_id; /* the next of the ids that no other thread uses, in a contended round */
     uint32_t answer_count;
     struct answer answers[OPERATIONS];
 };
@@ -78,7 +82,7 @@ static uint64_t totals[5];
 
 static uint32_t capacity_of(const struct round *round, uint64_t inventory_id)
 {
-    return 1 + (uint32_t)((round->seed >> (inventory_id % 16)) & 3);
+    return round->contended ? 1 : 1 + (uint32_t)((round->seed >> (inventory_id % 16)) & 3);
 }
 
 /* The parameters that everybody uses who means this id. */
@@ -223,6 +227,20 @@ static void operate(struct worker *worker)
     hf_random_pause(&worker->random);
 }
 
+/* Takes the unit with an id of its own, and gives it back; most others wait for just that. */
+static void contend(struct worker *worker)
+{
+    if (worker->owned_count != 0) {
+        cancel_owned(worker);
+        return;
+    }
+    if (worker->own_id == worker->end_id)
+        return;
+    struct hf_reserve request = request_of(worker->round, worker->own_id);
+    if (ask(worker, RESERVE, &request)->result == HF_GRANTED)
+        worker->owned[worker->owned_count++] = worker->own_id++;
+}
+
 static void create_all(struct worker *worker)
 {
     struct round *round = worker->round;
@@ -241,7 +259,10 @@ static void work(struct worker *worker)
         /* Batches of different threads overlap: dates differ by a little, both ways. */
         if (i % 16 == 0)
             worker->actor.now_ns = hf_date_now_ns();
-        operate(worker);
+        if (round->contended)
+            contend(worker);
+        else
+            operate(worker);
     }
     hf_fetch_add_acq_rel(&round->made, hf_load_relaxed(&worker->actor.made));
     hf_actor_close(&worker->actor);
@@ -518,10 +539,12 @@ static void set_up(struct round *round, uint64_t seed, uint64_t number, unsigned
     memset(round, 0, sizeof *round);
     round->seed = hf_random_next(&random);
     round->threads = threads;
+    round->contended = number % 3 == 1;
     round->steady_creation = number % 3 == 2;
     round->same_quantities = hf_random_chance(&random, 70);
-    round->inventories =
-        round->steady_creation ? MAX_INVENTORIES - 1 : 1u << hf_random_below(&random, 3);
+    round->inventories = round->contended         ? 1
+                         : round->steady_creation ? MAX_INVENTORIES - 1
+                                                  : 1u << hf_random_below(&random, 3);
     round->max_reservations = hf_random_chance(&random, 10) ? 300 : MAX_IDS + 32 * threads;
     hf_store_relaxed(&round->working, threads); /* no other thread yet */
     struct hf_region region;
@@ -537,6 +560,8 @@ static void set_up(struct round *round, uint64_t seed, uint64_t number, unsigned
         struct worker *worker = workers[i];
         worker->round = round;
         worker->owned_count = worker->answer_count = 0;
+        worker->own_id = i * (MAX_IDS / threads);
+        worker->end_id = (i + 1) * (MAX_IDS / threads);
         worker->random = hf_random_for(round->seed, i);
         hf_actor_init(&worker->actor, &round->engine, &round->ring);
     }
