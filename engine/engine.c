@@ -22,6 +22,7 @@ void hf_actor_init(struct hf_actor *actor, struct hf_engine *engine, struct hf_r
 void hf_actor_close(struct hf_actor *actor)
 {
     hf_ring_producer_close(&actor->log);
+    hf_table_return(&actor->engine->region, &actor->allotment);
 }
 
 static void describe_cell(const struct hf_region *region, const struct hf_reservation_cell *cell,
@@ -265,8 +266,10 @@ void hf_engine_cancel(struct hf_actor *actor, const struct hf_id *id, struct hf_
     if (changed->changed_at_ns < actor->now_ns)
         changed->changed_at_ns = actor->now_ns;
     changed->lsn = log_reservation(actor, changed, 0);
-    hf_store_relaxed(&cell->changed_at_ns, changed->changed_at_ns); /* released with the mark */
-    hf_store_relaxed(&cell->lsn, changed->lsn);
+    /* Release, both, pairs with hf_reservation_copy(): who sees a new field sees the mark, too,
+     * when it looks at the word again. */
+    hf_store_release(&cell->changed_at_ns, changed->changed_at_ns);
+    hf_store_release(&cell->lsn, changed->lsn);
     /* Release, pairs with hf_reservation_copy(). */
     hf_store_release(&cell->word,
                      hf_reservation_word(changed->state, changed->sequence, changed->qty));

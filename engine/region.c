@@ -125,12 +125,18 @@ int hf_region_publish(struct hf_region *region, const char *directory)
     return result;
 }
 
-void hf_region_close(struct hf_region *region)
+void hf_region_unpublish(struct hf_region *region)
 {
     hf_store_release(&region->header->state, HF_REGION_CLOSED); /* for those attached */
     if (region->link != NULL)
         unlink(region->link);
     free(region->link);
+    region->link = NULL;
+}
+
+void hf_region_close(struct hf_region *region)
+{
+    hf_region_unpublish(region);
     munmap(region->header, region->header->total_bytes);
     close(region->file);
     *region = (struct hf_region){.file = -1};

@@ -59,6 +59,10 @@ struct hf_region_header {
     _Atomic uint32_t creating;
     /* Written by all actors, once for a chunk. */
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint32_t reservation_end; /* allotted so far */
+    /* Cells that were allotted and given back: the first (low 32 bits; they are linked by `next`),
+     * and a count of changes (high 32 bits), so that a stack that was changed never looks the same.
+     */
+    _Atomic uint64_t free_cells;
 };
 
 /* A mapped region. The pointers are derived from the header. */
@@ -81,7 +85,10 @@ int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_
 /* Makes DIR/region point to the region. 0 or -errno. */
 int hf_region_publish(struct hf_region *region, const char *directory);
 
-/* Removes the link, unmaps. */
+/* Removes the link: while the directory is still ours. */
+void hf_region_unpublish(struct hf_region *region);
+
+/* Unmaps, after removing the link if it is still there. */
 void hf_region_close(struct hf_region *region);
 
 /* Maps the region of the server that runs on `directory`, read-only. 0; -ENOENT: no server runs

@@ -147,5 +147,6 @@ const char *hf_replay_finish(struct hf_replay *replay)
     for (uint32_t number = 1; number <= end; number++)
         if (!derive_from(replay, &region->reservations[number]))
             return replay->reason;
+    hf_table_return(region, &replay->allotment);
     return NULL;
 }

@@ -14,7 +14,8 @@ bool hf_reservation_copy(struct hf_reservation_cell *cell, struct hf_reservation
         memcpy(reservation->id.bytes, cell->id, sizeof reservation->id.bytes);
         reservation->customer_id = cell->customer_id;
         reservation->made_at_ns = cell->made_at_ns;
-        /* Acquire: the second load of the word must not move before these. */
+        /* Acquire, pairs with the release stores of a change: the second load of the word does not
+         * move before these, and sees the mark that came before them. */
         reservation->lsn = hf_load_acquire(&cell->lsn);
         reservation->changed_at_ns = hf_load_acquire(&cell->changed_at_ns);
         uint64_t again = hf_load_acquire(&cell->word);

@@ -35,8 +35,8 @@ struct hf_reservation_cell {
     _Atomic uint64_t lsn;
     uint64_t made_at_ns; /* constant while reachable */
     _Atomic uint64_t changed_at_ns;
-    uint32_t inventory; /* number of its inventory's cell; constant while reachable */
-    uint32_t next;      /* in its chain of the index; 0: the last */
+    uint32_t inventory;    /* number of its inventory's cell; constant while reachable */
+    _Atomic uint32_t next; /* in its chain of the index, or among the free cells; 0: the last */
 };
 _Static_assert(sizeof(struct hf_reservation_cell) == 64, "one cache line a reservation");
 

@@ -1,7 +1,8 @@
 /* The state hash; its definition is in docs/log-format.md. */
 #include "engine/state_hash.h"
 
-#include <string.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <xxhash.h>
 
 #include "base/bytes.h"
@@ -29,27 +30,60 @@ static uint64_t hash_reservation(const struct hf_reservation *reservation)
     return XXH3_64bits(record, sizeof record);
 }
 
-bool hf_state_hash_step(struct hf_state_hash *hash, const struct hf_region *region, uint32_t limit)
+int hf_state_hash_begin(struct hf_state_hash *hash, const struct hf_region *region)
+{
+    /* Acquire, pairs with hf_region_insert_inventory(): all cells before it are filled. */
+    uint32_t inventories = hf_load_acquire(&region->header->inventory_count);
+    *hash = (struct hf_state_hash){.next = 1, .inventories = inventories};
+    hash->sequences = calloc(inventories + 1ull, sizeof *hash->sequences);
+    return hash->sequences == NULL ? -ENOMEM : 0;
+}
+
+void hf_state_hash_end(struct hf_state_hash *hash)
+{
+    free(hash->sequences);
+    hash->sequences = NULL;
+}
+
+/* Adds one reservation. False: its newest change has no LSN yet. */
+static bool add_reservation(struct hf_state_hash *hash, const struct hf_region *region,
+                            struct hf_reservation_cell *cell)
+{
+    if (hf_load_acquire(&cell->word) == 0) /* pairs with the release that clears the mark */
+        return true;                       /* not in use */
+    struct hf_reservation reservation;
+    uint64_t word;
+    if (!hf_reservation_copy(cell, &reservation, &word))
+        return false;
+    reservation.inventory_id = region->inventories[cell->inventory].inventory_id;
+    hash->sum += hash_reservation(&reservation);
+    hash->reservations++;
+    if (cell->inventory < hash->inventories)
+        hash->sequences[cell->inventory] += reservation.sequence;
+    return true;
+}
+
+/* Adds the inventories. False: the counters of one do not agree with its reservations. */
+static bool add_inventories(struct hf_state_hash *hash, const struct hf_region *region)
+{
+    bool settled = true;
+    for (uint32_t i = 0; i < hash->inventories; i++) {
+        const struct hf_inventory_cell *cell = &region->inventories[i];
+        uint32_t version = hf_inventory_read(cell).version;
+        settled = settled && version == cell->sequence + hash->sequences[i];
+        hash->sum += hash_inventory(cell);
+    }
+    return settled;
+}
+
+enum hf_hashing hf_state_hash_step(struct hf_state_hash *hash, const struct hf_region *region,
+                                   uint32_t limit)
 {
     uint32_t end = hf_table_allotted(region);
-    if (hash->next == 0)
-        hash->next = 1;
-    for (; limit > 0 && hash->next <= end; hash->next++, limit--) {
-        struct hf_reservation_cell *cell = &region->reservations[hash->next];
-        if (hf_load_acquire(&cell->word) == 0) /* pairs with the release that clears the mark */
-            continue;
-        struct hf_reservation reservation;
-        uint64_t word;
-        if (!hf_reservation_copy(cell, &reservation, &word))
-            return false;
-        reservation.inventory_id = region->inventories[cell->inventory].inventory_id;
-        hash->sum += hash_reservation(&reservation);
-        hash->reservations++;
-    }
+    for (; limit > 0 && hash->next <= end; hash->next++, limit--)
+        if (!add_reservation(hash, region, &region->reservations[hash->next]))
+            return HF_HASHING_MORE;
     if (hash->next <= end)
-        return false;
-    uint32_t inventories = hf_load_acquire(&region->header->inventory_count); /* as in list */
-    for (uint32_t i = 0; i < inventories; i++)
-        hash->sum += hash_inventory(&region->inventories[i]);
-    return true;
+        return HF_HASHING_MORE;
+    return add_inventories(hash, region) ? HF_HASHING_DONE : HF_HASHING_UNSETTLED;
 }

@@ -116,6 +116,8 @@ free_store:
 
 int hf_store_close(struct hf_store *store)
 {
+    /* The link first: closing the log gives the directory to the next. */
+    hf_region_unpublish(&store->engine.region);
     int result = hf_log_close(&store->log);
     hf_region_close(&store->engine.region);
     free(store);

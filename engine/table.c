@@ -18,7 +18,8 @@ static struct hf_reservation_cell *search(const struct hf_region *region, uint32
         struct hf_reservation_cell *cell = &region->reservations[number];
         if (memcmp(cell->id, id->bytes, sizeof id->bytes) == 0)
             return cell;
-        number = cell->next;
+        /* Relaxed: the acquire of the head orders it, it does not change while reachable. */
+        number = hf_load_relaxed(&cell->next);
     }
     return NULL;
 }
@@ -61,13 +62,48 @@ void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
                      struct hf_allotment *allotment)
 {
     uint32_t number = allotment->next++;
-    region->reservations[number].next = chain->first;
+    hf_store_relaxed(&region->reservations[number].next, chain->first); /* released below */
     hf_store_release(chain->head, number); /* pairs with the loads of the head */
+}
+
+static uint64_t changed_free_cells(uint64_t free_cells, uint32_t first)
+{
+    return ((free_cells >> 32) + 1) << 32 | first;
+}
+
+/* Takes one cell that was given back. False: there is none. */
+static bool take_free_cell(struct hf_region *region, struct hf_allotment *allotment)
+{
+    _Atomic uint64_t *place = &region->header->free_cells;
+    uint64_t free_cells = hf_load_acquire(place); /* pairs with hf_table_return() */
+    while ((uint32_t)free_cells != 0) {
+        uint32_t first = (uint32_t)free_cells;
+        /* Relaxed: it may be somebody else's by now, but then the CAS fails. */
+        uint32_t next = hf_load_relaxed(&region->reservations[first].next);
+        if (hf_cas_weak_acq_rel(place, &free_cells, changed_free_cells(free_cells, next))) {
+            *allotment = (struct hf_allotment){.next = first, .end = first + 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+void hf_table_return(struct hf_region *region, struct hf_allotment *allotment)
+{
+    _Atomic uint64_t *place = &region->header->free_cells;
+    for (; allotment->next != allotment->end; allotment->next++) {
+        uint64_t free_cells = hf_load_relaxed(place); /* the CAS decides */
+        do {
+            hf_store_relaxed(&region->reservations[allotment->next].next, (uint32_t)free_cells);
+            /* acq_rel, pairs with take_free_cell(). */
+        } while (!hf_cas_weak_acq_rel(place, &free_cells,
+                                      changed_free_cells(free_cells, allotment->next)));
+    }
 }
 
 bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment)
 {
-    if (allotment->next != allotment->end)
+    if (allotment->next != allotment->end || take_free_cell(region, allotment))
         return true;
     _Atomic uint32_t *allotted = &region->header->reservation_end;
     uint32_t end = hf_load_relaxed(allotted); /* the CAS decides */

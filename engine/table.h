@@ -67,6 +67,9 @@ void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
 /* Makes sure that there is a free cell in stock. False: the table is full. */
 bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment);
 
+/* Gives back what is left in stock. */
+void hf_table_return(struct hf_region *region, struct hf_allotment *allotment);
+
 /* The free cell that the next hf_chain_insert() will insert: fill it, its word included. */
 struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
                                                const struct hf_allotment *allotment);

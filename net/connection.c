@@ -44,6 +44,8 @@ void hf_connection_release(struct hf_connection *connection, struct hf_chunk_poo
     free(connection->input);
     connection->input = NULL;
     connection->input_bytes = connection->input_capacity = 0;
+    if (connection->hashing != NULL)
+        hf_state_hash_end(connection->hashing);
     free(connection->hashing);
     connection->hashing = NULL;
 }

@@ -14,6 +14,9 @@
 /* Cells hashed at a time: some tens of microseconds. */
 #define HASH_STEP_CELLS 1024
 
+/* How often a hash is begun again while nothing but counters in motion stands against it. */
+#define HASH_TRIES 1000
+
 int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct hf_actor *actor,
                     struct hf_await *await, struct hf_chunk_pool *pool)
 {
@@ -128,27 +131,49 @@ static enum hf_handled handle_list(struct hf_handler *handler, struct hf_connect
     return answer_now(handler, connection, handler->scratch, bytes);
 }
 
+/* Begins a STATE_HASH, or begins it again. */
+static bool begin_hash(struct hf_handler *handler, struct hf_connection *connection, uint64_t lsn)
+{
+    if (connection->hashing == NULL) {
+        connection->hashing = malloc(sizeof *connection->hashing);
+        if (connection->hashing == NULL)
+            return false;
+        connection->hash_tries = 0;
+    } else {
+        hf_state_hash_end(connection->hashing);
+    }
+    connection->hash_tries++;
+    connection->hash_lsn_before = lsn;
+    return hf_state_hash_begin(connection->hashing, &handler->server->store->engine.region) == 0;
+}
+
 static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connection *connection,
                                    const struct hf_frame *frame)
 {
-    struct hf_ring *ring = &handler->server->store->log.ring;
     /* Acquire, pairs with hf_ring_reserve(): what has an LSN up to here is in the region, or still
      * carries its mark. */
-    uint64_t lsn = hf_load_acquire(&ring->tail) - 1;
-    if (connection->hashing == NULL) {
-        connection->hashing = calloc(1, sizeof *connection->hashing);
-        if (connection->hashing == NULL)
-            return HF_HANDLED_NO_MEMORY;
-        connection->hash_lsn_before = lsn;
-    }
+    uint64_t lsn = hf_load_acquire(&handler->server->store->log.ring.tail) - 1;
+    if (connection->hashing == NULL && !begin_hash(handler, connection, lsn))
+        return HF_HANDLED_NO_MEMORY;
     struct hf_state_hash *hash = connection->hashing;
-    if (!hf_state_hash_step(hash, &handler->server->store->engine.region, HASH_STEP_CELLS))
+    switch (hf_state_hash_step(hash, &handler->server->store->engine.region, HASH_STEP_CELLS)) {
+    case HF_HASHING_MORE:
         return stall(connection, HF_STALL_BUSY);
+    case HF_HASHING_UNSETTLED:
+        /* Somebody is in the middle of a change. If the log has moved on, the LSNs tell it. */
+        if (lsn != connection->hash_lsn_before || connection->hash_tries == HASH_TRIES)
+            break;
+        return begin_hash(handler, connection, lsn) ? stall(connection, HF_STALL_BUSY)
+                                                    : HF_HANDLED_NO_MEMORY;
+    case HF_HASHING_DONE:
+        break;
+    }
     struct hf_awaiting *awaiting = await_commit(handler, connection, lsn);
     awaiting->frame_bytes =
         (uint32_t)hf_reply_encode_hash(awaiting->frame, frame->tag, hash->sum,
                                        connection->hash_lsn_before, lsn, hash->reservations);
-    free(connection->hashing);
+    hf_state_hash_end(hash);
+    free(hash);
     connection->hashing = NULL;
     return HF_HANDLED;
 }

@@ -308,9 +308,9 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
 
 int hf_flusher_stop(struct hf_flusher *flusher)
 {
-    HF_CHECK(hf_flusher_idle(flusher));
     if (hf_load_acquire(&flusher->failed)) /* pairs with fail() */
         return -EIO;
+    HF_CHECK(hf_flusher_idle(flusher));
     int result = wait_for_room(flusher);
     return result == 0 ? write_empty_block(flusher, HF_BLOCK_STOP) : result;
 }

@@ -504,11 +504,17 @@ static void check_conservation(struct round *round)
 
 static uint64_t hash_of(const struct hf_region *region)
 {
-    struct hf_state_hash hash = {0};
-    for (int i = 0; !hf_state_hash_step(&hash, region, 1000); i++) {
-        if (i == 1000)
-            hf_stress_fail("a reservation stays marked as not logged");
-    }
+    struct hf_state_hash hash;
+    if (hf_state_hash_begin(&hash, region) != 0)
+        hf_stress_fail("out of memory");
+    enum hf_hashing hashing = HF_HASHING_MORE;
+    for (int i = 0; i < 1000 && hashing == HF_HASHING_MORE; i++)
+        hashing = hf_state_hash_step(&hash, region, 1000);
+    if (hashing == HF_HASHING_MORE)
+        hf_stress_fail("a reservation stays marked as not logged");
+    if (hashing == HF_HASHING_UNSETTLED)
+        hf_stress_fail("at rest, the counters do not agree with the reservations");
+    hf_state_hash_end(&hash);
     return hash.sum;
 }
 

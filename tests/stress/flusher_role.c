@@ -177,7 +177,7 @@ static void run(void *context, unsigned index)
     struct hf_random random = hf_random_for(round->seed, index);
     struct hf_ring_producer producer;
     hf_ring_producer_init(&producer, &round->ring);
-    uint64_t seen = 0;
+    uint64_t seen = 0, moved_ns = hf_monotonic_now_ns();
     for (uint32_t i = 0; i < APPENDS;) {
         uint64_t lsn = append(&producer, 1 + hf_random_below(&random, 4));
         if (lsn != 0)
@@ -186,7 +186,13 @@ static void run(void *context, unsigned index)
             hf_ring_producer_close(&producer); /* nobody starves for credits that rest */
         /* One run at the end of the batch, as a worker does. */
         hf_flusher_run(&round->flusher, &round->watched);
+        uint64_t before = seen;
         seen = check_prefix(round, seen);
+        if (lsn != 0 || seen != before)
+            moved_ns = hf_monotonic_now_ns();
+        else if (hf_monotonic_now_ns() - moved_ns > PATIENCE_NS)
+            hf_stress_fail("the ring stays full behind LSN %llu: a write was lost",
+                           (unsigned long long)seen);
         if (hf_random_chance(&random, 40))
             complete_one(round, &random, true);
         if (lsn != 0 && hf_random_chance(&random, round->waiting_percent))

@@ -129,3 +129,20 @@ Test(table, two_stocks_never_hold_the_same_cell)
     cr_assert(hf_table_allot(&region, &stock));
     cr_expect_eq(stock.next, before.next, "a stock that is not empty is kept");
 }
+
+/* Actors come and go, each inserts one reservation and gives back the rest of its stock. */
+Test(table, cells_that_were_given_back_are_allotted_again)
+{
+    open_table(100);
+    for (uint32_t number = 1; number <= 100; number++) {
+        struct hf_chain chain;
+        cr_assert_eq(take(number, &chain), HF_LOOKUP_ABSENT);
+        insert(&chain, number);
+        hf_table_return(&region, &stock);
+    }
+    cr_expect_not(hf_table_allot(&region, &stock));
+    for (uint32_t number = 1; number <= 100; number++) {
+        struct hf_reservation_cell *cell;
+        cr_expect_eq(find(number, &cell), HF_LOOKUP_FOUND);
+    }
+}
