@@ -255,8 +255,10 @@ static void fill_reply(struct hf_reply *reply, const struct hf_request *request,
     };
     if (hf_result_group(outcome->result) != HF_GROUP_YES)
         return;
-    reply->reservation = outcome->reservation;
-    reply->inventory = outcome->inventory;
+    if (request->operation == HF_OP_INVENTORY_CREATE || request->operation == HF_OP_INVENTORY_GET)
+        reply->inventory = outcome->inventory;
+    else
+        reply->reservation = outcome->reservation;
 }
 
 /* Waits until an operation that was put aside can be tried again. */

@@ -25,6 +25,17 @@ void hf_actor_close(struct hf_actor *actor)
     hf_table_return(&actor->engine->region, &actor->allotment);
 }
 
+/* All but the descriptions, which go only with a yes: clearing those as well would cost more than a
+ * refusal. */
+static void begin_outcome(struct hf_outcome *outcome)
+{
+    outcome->result = HF_PUT_ASIDE_BUSY;
+    outcome->field = HF_FIELD_NONE;
+    outcome->wait_for_lsn = 0;
+    outcome->repeated = false;
+    outcome->availability = (struct hf_availability){0, 0};
+}
+
 static void describe_cell(const struct hf_region *region, const struct hf_reservation_cell *cell,
                           struct hf_reservation *reservation)
 {
@@ -147,21 +158,22 @@ static void decide(struct hf_actor *actor, const struct hf_reserve *request, str
     hf_chain_leave(chain);
 }
 
-/* A request that cannot be granted: its id may be known all the same. */
-static void answer_known_or(struct hf_actor *actor, const struct hf_reserve *request, uint64_t hash,
-                            const struct hf_outcome *otherwise, struct hf_outcome *outcome)
+/* A request that cannot be granted, for the reason already in the outcome: its id may be known all
+ * the same. */
+static void answer_known_instead(struct hf_actor *actor, const struct hf_reserve *request,
+                                 uint64_t hash, struct hf_outcome *outcome)
 {
     const struct hf_region *region = &actor->engine->region;
     struct hf_reservation_cell *known;
     switch (hf_table_find(region, &request->id, hash, &known)) {
     case HF_LOOKUP_FOUND:
+        begin_outcome(outcome);
         answer_repeat(region, known, request, outcome);
         break;
     case HF_LOOKUP_ABSENT:
-        *outcome = *otherwise;
         break;
     case HF_LOOKUP_TAKEN:
-        outcome->result = HF_PUT_ASIDE_BUSY;
+        begin_outcome(outcome);
         break;
     }
 }
@@ -172,23 +184,23 @@ void hf_engine_reserve(struct hf_actor *actor, const struct hf_reserve *given,
     struct hf_region *region = &actor->engine->region;
     struct hf_reserve request = *given;
     HF_CHECK(request.qty != 0 && request.qty <= HF_MAX_UNITS);
-    memset(outcome, 0, sizeof *outcome);
+    begin_outcome(outcome);
     if (hf_id_is_zero(&request.id))
         hf_id_make(&request.id);
     uint64_t hash = hf_hash_id(&request.id, region->header->hash_seed);
 
     struct hf_inventory_cell *inventory = hf_region_find_inventory(region, request.inventory_id);
     if (inventory == NULL) {
-        struct hf_outcome unknown = {.result = HF_UNKNOWN_INVENTORY,
-                                     .field = HF_FIELD_INVENTORY_ID};
-        answer_known_or(actor, &request, hash, &unknown, outcome);
+        outcome->result = HF_UNKNOWN_INVENTORY;
+        outcome->field = HF_FIELD_INVENTORY_ID;
+        answer_known_instead(actor, &request, hash, outcome);
         return;
     }
     /* Sold out: no need to take the chain, and no write to any shared line. */
     struct hf_availability seen = hf_inventory_read(inventory);
     if (seen.available < (int32_t)request.qty) {
-        struct hf_outcome refused = {.result = HF_SOLD_OUT, .availability = seen};
-        answer_known_or(actor, &request, hash, &refused, outcome);
+        refuse(seen, outcome);
+        answer_known_instead(actor, &request, hash, outcome);
         return;
     }
     struct hf_chain chain;
@@ -228,7 +240,7 @@ static struct hf_reservation_cell *find_or_answer(struct hf_actor *actor, const 
 
 void hf_engine_get(struct hf_actor *actor, const struct hf_id *id, struct hf_outcome *outcome)
 {
-    memset(outcome, 0, sizeof *outcome);
+    begin_outcome(outcome);
     struct hf_reservation_cell *cell = find_or_answer(actor, id, outcome);
     if (cell != NULL)
         answer_existing(&actor->engine->region, cell, HF_FOUND, outcome);
@@ -236,7 +248,7 @@ void hf_engine_get(struct hf_actor *actor, const struct hf_id *id, struct hf_out
 
 void hf_engine_cancel(struct hf_actor *actor, const struct hf_id *id, struct hf_outcome *outcome)
 {
-    memset(outcome, 0, sizeof *outcome);
+    begin_outcome(outcome);
     struct hf_region *region = &actor->engine->region;
     struct hf_reservation_cell *cell = find_or_answer(actor, id, outcome);
     if (cell == NULL)
@@ -335,7 +347,7 @@ void hf_engine_create_inventory(struct hf_actor *actor, uint64_t inventory_id, u
                                 uint32_t capacity, struct hf_outcome *outcome)
 {
     HF_CHECK(capacity != 0 && capacity <= HF_MAX_UNITS);
-    memset(outcome, 0, sizeof *outcome);
+    begin_outcome(outcome);
     struct hf_region *region = &actor->engine->region;
     if (!hf_region_begin_create(region)) {
         outcome->result = HF_PUT_ASIDE_BUSY;
@@ -348,7 +360,7 @@ void hf_engine_create_inventory(struct hf_actor *actor, uint64_t inventory_id, u
 void hf_engine_get_inventory(struct hf_actor *actor, uint64_t inventory_id,
                              struct hf_outcome *outcome)
 {
-    memset(outcome, 0, sizeof *outcome);
+    begin_outcome(outcome);
     struct hf_inventory_cell *cell = hf_region_find_inventory(&actor->engine->region, inventory_id);
     if (cell == NULL) {
         outcome->result = HF_UNKNOWN_INVENTORY;

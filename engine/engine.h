@@ -52,8 +52,8 @@ struct hf_outcome {
     uint64_t wait_for_lsn; /* the answer may be given when this is committed; 0: at once */
     bool repeated;         /* a yes that was given before */
     struct hf_availability availability; /* with SOLD_OUT */
-    struct hf_reservation reservation;   /* with a yes about a reservation */
-    struct hf_inventory inventory;       /* with a yes about an inventory */
+    struct hf_reservation reservation;   /* with a yes about a reservation; else undefined */
+    struct hf_inventory inventory;       /* with a yes about an inventory; else undefined */
 };
 
 static inline bool hf_outcome_put_aside(const struct hf_outcome *outcome)

@@ -77,8 +77,10 @@ struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
 /* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
 uint32_t hf_table_allotted(const struct hf_region *region);
 
-/* Brings the head of an id's chain into the cache, for a lookup soon. */
-static inline void hf_table_prefetch(const struct hf_region *region, const struct hf_id *id)
+/* Brings the head of an id's chain into the cache, for a lookup soon. (Always inlined: a call to a
+ * function that only prefetches is optimized away by gcc, as it has no result.) */
+__attribute__((always_inline)) static inline void hf_table_prefetch(const struct hf_region *region,
+                                                                    const struct hf_id *id)
 {
     uint64_t hash = hf_hash_id(id, region->header->hash_seed);
     __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)], 1);
