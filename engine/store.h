@@ -18,7 +18,7 @@ struct hf_store_options {
     uint32_t max_reservations; /* 0: the default */
     uint64_t segment_bytes;    /* 0: the default; only for a new log */
     uint32_t ring_slots;       /* 0: the default */
-    uint32_t writes_inflight;  /* 0: the default */
+    uint32_t writes_inflight;  /* 0: as is best, see wal/flusher.h */
     enum hf_durability durability;
     hf_flusher_failure
         *on_failure; /* NULL: a line on stderr, and the process ends with status 70 */

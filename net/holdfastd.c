@@ -32,7 +32,7 @@ static const char usage_text[] =
     "                          72 bytes each at the most\n"
     "  --segment-bytes N       size of the log's files, for a new log:        [16777216]\n"
     "                          1 MiB to 2 GiB, a multiple of 4096\n"
-    "  --writes-in-flight N    log writes at once, 1 to 8                     [4]\n"
+    "  --writes-in-flight N    log writes at once, 1 to 8       [1; 4 when a group fills a block]\n"
     "  --help, --version\n"
     "\n"
     "Exit status: 0 stopped by a signal, 1 cannot start (one line on stderr says what to do),\n"

@@ -9,6 +9,9 @@
 #include "base/check.h"
 #include "wal/segment_header.h"
 
+/* How many full blocks are in flight at most, if nobody says otherwise. */
+#define ADAPTIVE_WRITES_INFLIGHT 4
+
 enum { ROLE_FREE, ROLE_HELD, ROLE_HELD_AND_NOTED };
 
 /* True: the caller holds the role. False: somebody does, and will run once more. */
@@ -153,11 +156,19 @@ static void submit(struct hf_flusher *flusher, struct hf_write_queue *queue, uin
                   (uint32_t)(block.sequence % HF_MAX_INFLIGHT));
 }
 
+/* True if a group of this size is to be written now, beside what is in flight. */
+static bool may_submit(const struct hf_flusher *flusher, uint32_t record_count)
+{
+    uint32_t limit = record_count == HF_MAX_BLOCK_RECORDS ? flusher->full_writes_inflight
+                                                          : flusher->small_writes_inflight;
+    return record_count != 0 && inflight_count(flusher) < limit;
+}
+
 static void seal_and_submit(struct hf_flusher *flusher, struct hf_write_queue *queue)
 {
-    while (inflight_count(flusher) < flusher->writes_inflight) {
+    for (;;) {
         uint32_t count = hf_ring_published(flusher->ring, HF_MAX_BLOCK_RECORDS);
-        if (count == 0 || !make_room(flusher))
+        if (!may_submit(flusher, count) || !make_room(flusher))
             return;
         uint32_t fitting = room(flusher) / HF_RECORD_BYTES - 1;
         submit(flusher, queue, 0, count < fitting ? count : fitting);
@@ -278,13 +289,15 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
                     const struct hf_segment *segment, const struct hf_log_tail *tail,
                     const struct hf_server_clock *clock, const struct hf_flusher_options *options)
 {
-    HF_CHECK(options->writes_inflight >= 1 && options->writes_inflight <= HF_MAX_INFLIGHT);
+    HF_CHECK(options->writes_inflight <= HF_MAX_INFLIGHT);
+    bool adaptive = options->writes_inflight == 0;
     *flusher = (struct hf_flusher){
         .ring = ring,
         .segments = segments,
         .clock = clock,
         .durability = options->durability,
-        .writes_inflight = options->writes_inflight,
+        .full_writes_inflight = adaptive ? ADAPTIVE_WRITES_INFLIGHT : options->writes_inflight,
+        .small_writes_inflight = adaptive ? 1 : options->writes_inflight,
         .epoch = tail->epoch + 1,
         .next_sequence = tail->sequence + 1,
         .previous_hash = tail->previous_hash,

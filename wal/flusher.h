@@ -9,9 +9,16 @@
  *
  * A run does two things.
  *   retire  Writes complete in any order; commit moves over the blocks in order (PREFIX).
- *   seal    While fewer than `writes_inflight` writes are in flight: drain the published prefix of
- *           the ring into a block buffer, cut to the room left in the segment, and submit it. While
- *           all of them are in flight, the next group grows in the ring: group commit by itself.
+ *   seal    Drain the published prefix of the ring into a block buffer, cut to the room left in the
+ *           segment, and submit it, if not too many writes are in flight already. While they are,
+ * the next group grows in the ring: group commit by itself.
+ *
+ * How many writes are in flight. A group that fills a block gains nothing by waiting: it is written
+ * beside up to three others. A smaller one waits for the write before it: the fewer, larger writes
+ * that follow cost less than the time they save. Measured on a virtual disk of 150 us a write,
+ * medians of 5 alternating rounds with 1, 2, 4 and 8 writes in flight whatever their size: 50
+ * connections x 64 deep 1.71, 1.37, 1.39, 1.30 M grants/s; 50 x 1 55, 50, 47, 41 k; 1 x 1 no
+ * difference.
  *
  * Failure (FAIL-STOP). Of a completed write's result, only "all bytes" is success. -EAGAIN and
  * -EINTR say that nothing was attempted: the same write is submitted again. All else, a short write
@@ -73,7 +80,8 @@ struct hf_flusher {
     struct hf_segments *segments;
     const struct hf_server_clock *clock;
     enum hf_durability durability;
-    uint32_t writes_inflight;
+    uint32_t full_writes_inflight;  /* at most, for a group that fills a block */
+    uint32_t small_writes_inflight; /* at most, for one that could still grow */
     uint8_t log_id[16];
     uint64_t epoch;
     uint64_t next_sequence;     /* of the next block */
@@ -103,7 +111,7 @@ struct hf_log_tail {
 
 struct hf_flusher_options {
     enum hf_durability durability;
-    uint32_t writes_inflight; /* 1 .. HF_MAX_INFLIGHT */
+    uint32_t writes_inflight; /* 1 .. HF_MAX_INFLIGHT; 0: as is best, see above */
     hf_flusher_failure *on_failure;
     void *failure_context;
 };

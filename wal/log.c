@@ -16,11 +16,10 @@
 #include "wal/reader.h"
 #include "wal/segment_header.h"
 
-#define DEFAULT_RING_SLOTS      32768
-#define DEFAULT_WRITES_INFLIGHT 4
-#define ZERO_CHUNK_BYTES        (1u << 20)
-#define LOCK_TRIES              20
-#define LOCK_PAUSE_NS           10000000 /* 10 ms */
+#define DEFAULT_RING_SLOTS 32768
+#define ZERO_CHUNK_BYTES   (1u << 20)
+#define LOCK_TRIES         20
+#define LOCK_PAUSE_NS      10000000 /* 10 ms */
 
 /* Writes the line for the user and returns `result`. */
 __attribute__((format(printf, 3, 4))) static int explain(char *error, int result,
@@ -328,8 +327,7 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
         goto close_ring;
     struct hf_flusher_options flusher_options = {
         .durability = options->durability,
-        .writes_inflight =
-            options->writes_inflight != 0 ? options->writes_inflight : DEFAULT_WRITES_INFLIGHT,
+        .writes_inflight = options->writes_inflight,
         .on_failure = options->on_failure,
         .failure_context = options->failure_context,
     };

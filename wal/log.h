@@ -29,7 +29,7 @@ struct hf_log_options {
     struct hf_io *io;         /* NULL: the real one */
     uint64_t segment_bytes;   /* of a new log; an existing one keeps its own. 0: the default */
     uint32_t ring_slots;      /* 0: 32768 */
-    uint32_t writes_inflight; /* 0: 4 */
+    uint32_t writes_inflight; /* 0: as is best, see flusher.h */
     enum hf_durability durability;
     hf_flusher_failure *on_failure;
     void *failure_context;

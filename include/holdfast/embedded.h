@@ -37,7 +37,7 @@ struct hf_embedded_options {
     uint32_t max_inventories;  /* 0: 65536 */
     uint32_t max_reservations; /* 0: 16777216; memory is paid as it is used */
     uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 16 MiB */
-    uint32_t writes_inflight;  /* 1 .. 8; 0: 4 */
+    uint32_t writes_inflight;  /* log writes at once, 1 .. 8; 0: as is best */
     bool memory; /* commit when the log's buffer has the record; the disk has it within 10 ms, and a
                     crash before that loses it */
 };
