@@ -53,7 +53,7 @@ struct hf_connection {
     uint32_t input_bytes, input_capacity;
     struct hf_state_hash *hashing;   /* a STATE_HASH in progress */
     uint64_t hash_lsn_before;        /* and the newest LSN when it began */
-    uint32_t hash_tries; /* and how often it was begun */
+    uint32_t hash_tries;             /* and how often it was begun */
     struct hf_connection *next_free; /* in the worker's list of free slots */
 };
 

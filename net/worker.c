@@ -18,6 +18,9 @@
 #define DRAIN_SERVE_NS (200 * HF_NS_PER_MS)
 #define DRAIN_WAIT_NS  (2 * HF_NS_PER_S)
 
+/* And how long for a full disk to have room again. */
+#define DRAIN_STORAGE_NS (5 * HF_NS_PER_S)
+
 /* How long a worker sleeps at most while something is due that no completion announces. */
 #define PAUSE_BUSY_NS     (20 * HF_NS_PER_US)  /* another actor is deciding */
 #define PAUSE_LOG_NS      (200 * HF_NS_PER_US) /* the log has no room */
@@ -293,9 +296,14 @@ static void progress_shutdown(struct hf_worker *worker)
 /* True when no worker appends any more, and all that any appended is durable. */
 static bool is_finished(struct hf_worker *worker)
 {
-    return worker->done && worker->queue.inflight == 0 &&
-           hf_load_acquire(&worker->server->serving) == 0 && /* pairs with finish_serving() */
-           hf_flusher_idle(flusher_of(worker));
+    if (!worker->done || worker->queue.inflight != 0 ||
+        hf_load_acquire(&worker->server->serving) != 0) /* pairs with finish_serving() */
+        return false;
+    if (hf_flusher_idle(flusher_of(worker)))
+        return true;
+    /* The disk is full. What cannot be written was not acknowledged. */
+    return hf_flusher_stalled(flusher_of(worker)) &&
+           worker->actor.now_ns - worker->stop_ns > DRAIN_STORAGE_NS;
 }
 
 static void serve(struct hf_worker *worker)

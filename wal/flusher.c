@@ -175,6 +175,14 @@ static void seal_and_submit(struct hf_flusher *flusher, struct hf_write_queue *q
     }
 }
 
+/* While no further segment can be prepared: credits for what surely fits, a block for each record.
+ */
+static void limit_credits(struct hf_flusher *flusher)
+{
+    bool last_segment = hf_segments_error(flusher->segments) != 0;
+    hf_ring_limit(flusher->ring, last_segment ? room(flusher) / HF_BLOCK_ALIGN_BYTES : UINT64_MAX);
+}
+
 /* memory: a record is committed as soon as the published prefix holds it. */
 static void commit_published(struct hf_flusher *flusher)
 {
@@ -193,6 +201,7 @@ void hf_flusher_run(struct hf_flusher *flusher, struct hf_write_queue *queue)
             continue;
         retire(flusher);
         seal_and_submit(flusher, queue);
+        limit_credits(flusher);
         if (flusher->durability == HF_DURABILITY_MEMORY)
             commit_published(flusher);
         note_attestation(flusher);
@@ -323,7 +332,8 @@ int hf_flusher_stop(struct hf_flusher *flusher)
 {
     if (hf_load_acquire(&flusher->failed)) /* pairs with fail() */
         return -EIO;
-    HF_CHECK(hf_flusher_idle(flusher));
+    if (!hf_flusher_idle(flusher))
+        return -ENOSPC; /* what was appended, and never acknowledged, found no room */
     int result = wait_for_room(flusher);
     return result == 0 ? write_empty_block(flusher, HF_BLOCK_STOP) : result;
 }

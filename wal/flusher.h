@@ -163,7 +163,8 @@ static inline bool hf_flusher_stalled(struct hf_flusher *flusher)
 /* No producer may append any more. True when all that was appended is durable. */
 bool hf_flusher_idle(struct hf_flusher *flusher);
 
-/* After idle, with no other thread left: writes the STOP block, blocking. 0 or -errno. */
+/* With no other thread left: writes the STOP block, blocking. 0 or -errno: -ENOSPC also if there
+ * was no room for all that was appended. */
 int hf_flusher_stop(struct hf_flusher *flusher);
 
 #endif

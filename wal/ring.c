@@ -24,6 +24,7 @@ int hf_ring_init(struct hf_ring *ring, uint64_t slot_count, uint64_t next_lsn)
     hf_store_relaxed(&ring->tail, next_lsn);
     hf_store_relaxed(&ring->credited, next_lsn);
     hf_store_relaxed(&ring->drained, next_lsn);
+    hf_store_relaxed(&ring->limit, UINT64_MAX);
     return 0;
 }
 
@@ -50,12 +51,17 @@ bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count)
 {
     struct hf_ring *ring = producer->ring;
     HF_CHECK(count <= CREDIT_BATCH);
-    uint64_t credited = hf_load_relaxed(&ring->credited); /* the CAS below decides */
+    /* Acquire, pairs with the CAS below: whoever raised `credited` had seen a `drained` that
+     * allowed it, and we must see one at least as new, or `room` would wrap. */
+    uint64_t credited = hf_load_acquire(&ring->credited);
     for (;;) {
-        /* Acquire, pairs with the release in hf_ring_drain(): what we will write over was copied.
-         */
+        /* Acquire, pairs with the release in hf_ring_drain(): what we write over was copied. */
         uint64_t end = hf_load_acquire(&ring->drained) + ring->slot_count;
-        uint64_t room = end - credited;
+        HF_CHECK(credited <= end);
+        uint64_t limit = hf_load_relaxed(&ring->limit); /* a policy; it guards no memory */
+        if (end > limit)
+            end = limit;
+        uint64_t room = credited < end ? end - credited : 0;
         uint32_t wanted = CREDIT_BATCH - producer->credits;
         if (wanted > room)
             wanted = (uint32_t)room;
@@ -66,6 +72,13 @@ bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count)
             return true;
         }
     }
+}
+
+void hf_ring_limit(struct hf_ring *ring, uint64_t records)
+{
+    uint64_t drained = hf_load_relaxed(&ring->drained); /* ours alone */
+    /* Relaxed: a policy; a producer that reads the one before gets 64 credits more. */
+    hf_store_relaxed(&ring->limit, records == UINT64_MAX ? UINT64_MAX : drained + records);
 }
 
 uint32_t hf_ring_published(const struct hf_ring *ring, uint32_t limit)

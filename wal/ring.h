@@ -16,6 +16,10 @@
  * the flusher's role decides, and handing it over orders all that the one before did.
  *
  * Invariant: tail + credits held by producers = credited <= drained + slots.
+ *
+ * While the disk has no room for another segment, the consumer sets a limit: credits end where the
+ * room that is left ends. So what was decided can be written, and what cannot be is refused before
+ * anything happened.
  */
 #ifndef HF_WAL_RING_H
 #define HF_WAL_RING_H
@@ -41,6 +45,8 @@ struct hf_ring {
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t credited; /* credits end before this LSN */
     /* Written by the consumer. */
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t drained; /* the LSN to be drained next */
+    _Atomic uint64_t
+        limit; /* no credit for this LSN and later ones: the disk has no room for them */
     /* Constant. */
     alignas(HF_CACHE_LINE_BYTES) struct hf_ring_slot *slots;
     uint64_t slot_count; /* a power of two */
@@ -84,6 +90,10 @@ static inline void hf_ring_publish(struct hf_ring_slot *slot, uint64_t lsn)
     /* Pairs with the acquire in hf_ring_published(): the image is whole when the LSN is seen. */
     hf_store_release(&slot->lsn, lsn);
 }
+
+/* Consumer: gives no more credits than for `records` records that are not drained yet; UINT64_MAX:
+ * as many as there are slots. */
+void hf_ring_limit(struct hf_ring *ring, uint64_t records);
 
 /* Consumer: how many records from `drained` on are published without a gap, at most `limit`. */
 uint32_t hf_ring_published(const struct hf_ring *ring, uint32_t limit);

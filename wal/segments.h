@@ -13,7 +13,8 @@
  * a segment with a header and zeros, which is a spare again.
  *
  * Not enough room: preparing is tried again every 200 ms, and hf_segments_error() tells why it
- * failed last; the flusher stands still when it needs the spare, and goes on by itself after.
+ * failed last. Meanwhile the active segment is all there is, and the flusher lets no more be
+ * appended than fits in it. It goes on by itself when a segment can be prepared.
  */
 #ifndef HF_WAL_SEGMENTS_H
 #define HF_WAL_SEGMENTS_H

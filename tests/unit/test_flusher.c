@@ -273,7 +273,9 @@ Test(flusher, a_segment_is_filled_to_its_last_byte_and_closed_when_that_is_durab
     close_log();
 }
 
-Test(flusher, without_room_on_the_disk_it_stands_still_and_goes_on_when_there_is_some)
+/* The second segment is the last one that the disk has room for: records are let in, one a block,
+ * as long as they fit; then none is; when there is room again, all goes on. */
+Test(flusher, without_room_on_the_disk_no_more_is_let_in_than_fits)
 {
     open_log(HF_DURABILITY_DISK, 4);
     await_spare();
@@ -283,17 +285,60 @@ Test(flusher, without_room_on_the_disk_it_stands_still_and_goes_on_when_there_is
     complete(0, 0);
     append_and_flush(1);
     complete(0, 0);
-    fill_segment(HF_BLOCK_ALIGN_BYTES);
+    for (int i = 0; i < 10000 && hf_segments_error(&segments) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    cr_expect_eq(hf_segments_error(&segments), -ENOSPC);
+    flush(); /* sets the limit */
+
+    uint32_t let_in = 0;
+    while (hf_ring_credit(&producer, 1)) {
+        append_and_flush(1);
+        complete(0, 0);
+        let_in++;
+    }
+    uint64_t newest = hf_load_relaxed(&ring.tail) - 1;
+    cr_expect_eq(commit_lsn(), newest, "all that was let in is committed");
+    cr_expect_geq(let_in, SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - 3);
     cr_expect_not(hf_flusher_stalled(&flusher));
-    append_and_flush(40); /* 31 fit into segment 2 */
+
+    hf_memory_io_set_room(&memory, UINT64_MAX);
+    await_spare();
+    flush();
+    append_and_flush(100);
+    complete(0, 0);
+    while (hf_manual_queue_count(&queue) != 0)
+        complete(0, 0);
+    cr_expect_eq(commit_lsn(), newest + 100);
+    cr_expect_eq(hf_segments_error(&segments), 0);
+    cr_expect_eq(failures, 0);
+    close_log();
+}
+
+/* More was let in than fits before anyone knew that the disk is full: the log stands still with it,
+ * and goes on by itself. */
+Test(flusher, without_room_for_what_was_let_in_it_stands_still_and_goes_on)
+{
+    open_log(HF_DURABILITY_DISK, 4);
+    await_spare();
+    hf_memory_io_set_room(&memory, 2 * SEGMENT_BYTES);
+    fill_segment(HF_BLOCK_ALIGN_BYTES);
+    append_and_flush(31);
+    complete(0, 0);
+    append_and_flush(1);
+    complete(0, 0);
+    uint32_t places = SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - 2;
+    for (uint32_t i = 0; i < places - 1; i++) {
+        hf_ring_limit(&ring, UINT64_MAX); /* as if it had not been noticed yet */
+        append_and_flush(1);
+        complete(0, 0);
+    }
+    hf_ring_limit(&ring, UINT64_MAX);
+    append_and_flush(40); /* 31 fit */
     complete(0, 0);
     uint64_t newest = hf_load_relaxed(&ring.tail) - 1;
     cr_expect_eq(commit_lsn(), newest - 9);
     cr_expect(hf_flusher_stalled(&flusher));
     cr_expect_eq(hf_manual_queue_count(&queue), 0);
-    for (int i = 0; i < 10000 && hf_segments_error(&segments) == 0; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    cr_expect_eq(hf_segments_error(&segments), -ENOSPC);
 
     hf_memory_io_set_room(&memory, UINT64_MAX);
     await_spare();
@@ -301,7 +346,6 @@ Test(flusher, without_room_on_the_disk_it_stands_still_and_goes_on_when_there_is
     cr_expect_not(hf_flusher_stalled(&flusher));
     complete(0, 0);
     cr_expect_eq(commit_lsn(), newest);
-    cr_expect_eq(hf_segments_error(&segments), 0);
     cr_expect_eq(failures, 0);
     close_log();
 }
