@@ -141,12 +141,15 @@ static void execute(struct worker *worker, struct answer *answer)
 static void reveal(struct round *round, const struct answer *answer)
 {
     const struct hf_outcome *outcome = &answer->outcome;
-    if (outcome->result == HF_CREATED || outcome->result == HF_INVENTORY_EXISTS)
-        /* Release, pairs with the loads in ask(). */
-        hf_store_release(&round->known_inventory[answer->request.inventory_id], 1);
-    uint32_t sequence = outcome->reservation.sequence;
-    if (sequence == 0)
+    if (answer->operation == CREATE || answer->operation == GET_INVENTORY) {
+        if (outcome->result == HF_CREATED || outcome->result == HF_INVENTORY_EXISTS)
+            /* Release, pairs with the loads in ask(). */
+            hf_store_release(&round->known_inventory[answer->request.inventory_id], 1);
         return;
+    }
+    if (outcome->wait_for_lsn == 0)
+        return; /* it tells of no reservation */
+    uint32_t sequence = outcome->reservation.sequence;
     _Atomic uint32_t *known = &round->known_sequence[hf_id_to_number(&answer->request.id)];
     uint32_t before = hf_load_relaxed(known); /* the CAS decides */
     while (before < sequence && !hf_cas_acq_rel(known, &before, sequence))
