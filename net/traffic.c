@@ -189,6 +189,7 @@ static uint32_t execute(struct hf_worker *worker, struct hf_connection *connecti
             hf_handler_execute(&worker->handler, connection, bytes + done, count - done, &used)) {
         case HF_HANDLED:
             done += used;
+            worker->turn_frames++;
             continue;
         case HF_HANDLED_FATAL:
             connection->closing = true;

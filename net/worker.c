@@ -11,7 +11,11 @@
 #include "base/check.h"
 #include "net/traffic.h"
 
-#define RING_ENTRIES   1024
+#define RING_ENTRIES 1024
+
+/* Frames executed in one turn, about: what comes after waits for the next, so that a write that has
+ * completed, and the replies that it commits, do not wait for a long turn. */
+#define TURN_FRAMES    512
 #define AWAIT_CAPACITY 32768
 
 /* Shutting down: how long requests are still executed, and how long connections are waited for. */
@@ -265,10 +269,13 @@ static uint32_t reap(struct hf_worker *worker)
     struct io_uring_cqe *cqe;
     unsigned head;
     uint32_t count = 0;
+    worker->turn_frames = 0;
     io_uring_for_each_cqe(&worker->ring, head, cqe)
     {
         dispatch(worker, cqe);
         count++;
+        if (worker->turn_frames >= TURN_FRAMES)
+            break;
     }
     io_uring_cq_advance(&worker->ring, count);
     return count;

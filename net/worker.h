@@ -3,7 +3,8 @@
  *
  * One turn of its loop:
  *   wait      submit all that was queued, sleep until something completes
- *   reap      accepts, receives (frames are executed at once), sends, log writes, messages
+ *   reap      accepts, receives (frames are executed at once), sends, log writes, messages; what is
+ *             beyond some hundred frames waits for the next turn
  *   retry     frames that could not be executed before
  *   flush     what this turn appended goes into a block, if the flusher's role is free
  *   deliver   replies whose LSN is committed go into their connections' output
@@ -55,6 +56,7 @@ struct hf_worker {
     struct hf_chunk_pool pool;
     struct hf_handler handler;
     uint64_t commit_seen; /* the others were woken up to here */
+    uint32_t turn_frames; /* executed in this turn */
 
     struct hf_connection **connections; /* by slot */
     struct hf_connection *free_slots;

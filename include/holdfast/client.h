@@ -19,6 +19,10 @@
 
 #include "holdfast/message.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct hf_client;
 
 struct hf_client_options {
@@ -82,5 +86,9 @@ unsigned hf_client_call_sync(struct hf_client *client, const struct hf_request *
 
 /* What went wrong last with the connection, for a person ("connection refused"). */
 const char *hf_client_last_error(const struct hf_client *client);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -27,6 +27,10 @@
 
 #include "holdfast/message.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define HF_EMBEDDED_ERROR_BYTES 512
 
 struct hf_embedded;
@@ -71,5 +75,9 @@ void hf_session_wait(struct hf_session *session, uint64_t lsn);
 
 /* Everything up to here is committed. Any thread. */
 uint64_t hf_embedded_commit_lsn(const struct hf_embedded *db);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

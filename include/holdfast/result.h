@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* X(name, number, meaning) */
 #define HF_RESULTS(X)                                                                              \
     X(GRANTED, 100, "the reservation stands: the units are the customer's")                        \
@@ -84,5 +88,9 @@ enum hf_field {
 
 /* "qty", or "unknown field". Static storage. */
 const char *hf_field_name(unsigned field);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,6 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A reservation id: 128 bits in the byte order in which a UUID is printed. All zero: none. */
 struct hf_id {
     uint8_t bytes[16];
@@ -66,5 +70,9 @@ struct hf_inventory {
     uint32_t confirmed;
     uint32_t version; /* changes with every change of the inventory; compare for equality only */
 };
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -10,6 +10,10 @@
 
 #include "holdfast/types.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct hf_view;
 
 /*
@@ -27,5 +31,9 @@ bool hf_view_read(const struct hf_view *view, uint64_t inventory_id,
 /* False: that server has ended, and what is read does not change any more: open again. A system
  * call, so not for every read. */
 bool hf_view_alive(const struct hf_view *view);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
