@@ -118,7 +118,7 @@ static const char *load(const char *address, const char *op, const char *threads
     const char *const arguments[] = {
         "--server",  address, "--op",          op,    "--connections", "4",
         "--depth",   "8",     "--inventories", "3",   "--threads",     threads,
-        "--seconds", "0.3",   "--warmup",      "0.1", "--json",        NULL};
+        "--seconds", "1",     "--warmup",      "0.1", "--json",        NULL};
     int status = run_bench(arguments, output, sizeof output);
     cr_assert_eq(status, 0, "%s: status %d: %s", op, status, output);
     cr_assert_gt(number(output, "per_second"), 0, "%s", output);
