@@ -41,6 +41,8 @@
 
 #include "holdfast/types.h"
 
+#define HF_IMAGE_ID 16 /* offset of the reservation id */
+
 enum hf_image_kind {
     HF_IMAGE_INVENTORY = 1,
     HF_IMAGE_RESERVATION = 2,

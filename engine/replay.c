@@ -96,6 +96,18 @@ static const char *apply_reservation(struct hf_replay *replay, const struct hf_r
     return NULL;
 }
 
+void hf_replay_prefetch(struct hf_replay *replay, const uint8_t *record)
+{
+    struct hf_id id;
+    memcpy(id.bytes, record + HF_IMAGE_ID, sizeof id.bytes);
+    uint64_t hash = hf_hash_id(&id, replay->region->header->hash_seed);
+    hf_table_prefetch_head(replay->region, hash);
+    /* The head that was asked for some records ago is there by now. */
+    uint64_t *earlier = &replay->prefetched[replay->prefetch_count++ % HF_REPLAY_PREFETCHES];
+    hf_table_prefetch_cell(replay->region, *earlier);
+    *earlier = hash;
+}
+
 const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record)
 {
     struct hf_image image;

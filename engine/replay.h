@@ -15,14 +15,22 @@
 #include "engine/region.h"
 #include "engine/table.h"
 
+#define HF_REPLAY_PREFETCHES 8
+
 struct hf_replay {
     struct hf_region *region;
     struct hf_allotment allotment;
     uint64_t reservations;
+    uint64_t prefetched[HF_REPLAY_PREFETCHES]; /* hashes of the ids whose heads were prefetched */
+    uint32_t prefetch_count;
     char reason[160];
 };
 
 void hf_replay_init(struct hf_replay *replay, struct hf_region *region);
+
+/* Brings what a record will touch into the cache: a lookup's cache miss is most of what replaying
+ * it costs. Any bytes may be given. */
+void hf_replay_prefetch(struct hf_replay *replay, const uint8_t *record);
 
 /* Applies one record (HF_RECORD_BYTES). NULL, or why it cannot be; valid until the next call. */
 const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record);

@@ -23,6 +23,11 @@ static const char *replay_record(void *context, const uint8_t *record)
     return hf_replay_apply(context, record);
 }
 
+static void announce_record(void *context, const uint8_t *record)
+{
+    hf_replay_prefetch(context, record);
+}
+
 static const char *end_replay(void *context)
 {
     return hf_replay_finish(context);
@@ -57,6 +62,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
         .failure_context = options->failure_context,
         .replay = replay_record,
+        .announce = announce_record,
         .replay_end = end_replay,
         .replay_context = &replay,
     };

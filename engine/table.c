@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define CHUNK_CELLS 32
-#define HEAD_TAKEN  (1u << 31)
 
 static _Atomic uint32_t *head_of(const struct hf_region *region, uint64_t hash)
 {
@@ -29,7 +28,7 @@ enum hf_lookup hf_table_find(const struct hf_region *region, const struct hf_id 
 {
     /* Acquire, pairs with hf_chain_insert(): the cell, and all behind it, are filled. */
     uint32_t head = hf_load_acquire(head_of(region, hash));
-    if (head & HEAD_TAKEN)
+    if (head & HF_HEAD_TAKEN)
         return HF_LOOKUP_TAKEN;
     *cell = search(region, head, id);
     return *cell != NULL ? HF_LOOKUP_FOUND : HF_LOOKUP_ABSENT;
@@ -41,14 +40,14 @@ enum hf_lookup hf_table_take(struct hf_region *region, const struct hf_id *id, u
     _Atomic uint32_t *head_place = head_of(region, hash);
     uint32_t head = hf_load_acquire(head_place); /* as in hf_table_find() */
     do {
-        if (head & HEAD_TAKEN)
+        if (head & HF_HEAD_TAKEN)
             return HF_LOOKUP_TAKEN;
         *cell = search(region, head, id);
         if (*cell != NULL)
             return HF_LOOKUP_FOUND;
         /* acq_rel. Release: whoever misses the units that we claim next sees the chain taken.
          * Success says that the head is the one that was searched: the id is still absent. */
-    } while (!hf_cas_acq_rel(head_place, &head, head | HEAD_TAKEN));
+    } while (!hf_cas_acq_rel(head_place, &head, head | HF_HEAD_TAKEN));
     *chain = (struct hf_chain){.head = head_place, .first = head};
     return HF_LOOKUP_ABSENT;
 }

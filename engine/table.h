@@ -24,7 +24,6 @@
 #ifndef HF_ENGINE_TABLE_H
 #define HF_ENGINE_TABLE_H
 
-#include "engine/hash.h"
 #include "engine/region.h"
 
 /* One thread's stock of free cells, allotted in chunks so that threads do not meet at one counter.
@@ -32,6 +31,8 @@
 struct hf_allotment {
     uint32_t next, end;
 };
+
+#define HF_HEAD_TAKEN (1u << 31)
 
 enum hf_lookup {
     HF_LOOKUP_FOUND,
@@ -77,13 +78,23 @@ struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
 /* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
 uint32_t hf_table_allotted(const struct hf_region *region);
 
-/* Brings the head of an id's chain into the cache, for a lookup soon. (Always inlined: a call to a
- * function that only prefetches is optimized away by gcc, as it has no result.) */
-__attribute__((always_inline)) static inline void hf_table_prefetch(const struct hf_region *region,
-                                                                    const struct hf_id *id)
+/*
+ * Brings what a lookup will touch into the cache: first the head of the chain, and some time later,
+ * when that is there, the chain's first cell. (Always inlined: a call to a function that only
+ * prefetches is optimized away by gcc, as it has no result.)
+ */
+__attribute__((always_inline)) static inline void
+hf_table_prefetch_head(const struct hf_region *region, uint64_t hash)
 {
-    uint64_t hash = hf_hash_id(id, region->header->hash_seed);
     __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)], 1);
+}
+
+__attribute__((always_inline)) static inline void
+hf_table_prefetch_cell(const struct hf_region *region, uint64_t hash)
+{
+    /* Relaxed: a guess at what the lookup will find. */
+    uint32_t head = hf_load_relaxed(&region->index[hash & (region->header->index_count - 1)]);
+    __builtin_prefetch((const void *)&region->reservations[head & ~HF_HEAD_TAKEN]);
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "engine/execute.h"
+#include "engine/hash.h"
 
 /* What one connection may be owed before it is stalled: about 10,000 replies. */
 #define MAX_OWED_BYTES (1u << 20)
@@ -218,7 +219,8 @@ uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *by
     if (frame.operation >= HF_OP_RESERVE && frame.frame_bytes >= HF_FRAME_HEADER_BYTES + 16) {
         struct hf_id id;
         memcpy(id.bytes, bytes + HF_FRAME_HEADER_BYTES, sizeof id.bytes);
-        hf_table_prefetch(&handler->server->store->engine.region, &id);
+        const struct hf_region *region = &handler->server->store->engine.region;
+        hf_table_prefetch_head(region, hf_hash_id(&id, region->header->hash_seed));
     }
     return frame.frame_bytes;
 }

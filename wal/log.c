@@ -16,6 +16,9 @@
 #include "wal/reader.h"
 #include "wal/segment_header.h"
 
+/* How many records before it is replayed a record is announced. */
+#define ANNOUNCED_RECORDS 16
+
 #define DEFAULT_RING_SLOTS 32768
 #define ZERO_CHUNK_BYTES   (1u << 20)
 #define LOCK_TRIES         20
@@ -140,7 +143,14 @@ static void advance_tail(struct hf_log_tail *tail, const struct hf_block *block)
 static int replay_block(const struct hf_log_options *options, const struct hf_block_view *view,
                         char *error)
 {
+    if (options->announce != NULL)
+        for (uint32_t i = 0; i < ANNOUNCED_RECORDS && i < view->header.record_count; i++)
+            options->announce(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
     for (uint32_t i = 0; i < view->header.record_count; i++) {
+        uint32_t ahead = i + ANNOUNCED_RECORDS;
+        if (options->announce != NULL && ahead < view->header.record_count)
+            options->announce(options->replay_context,
+                              view->records + (size_t)ahead * HF_RECORD_BYTES);
         const char *reason =
             options->replay(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
         if (reason != NULL)

@@ -36,6 +36,9 @@ struct hf_log_options {
 
     /* Called with each record of the log, in the order of the LSNs. NULL, or why it cannot be. */
     const char *(*replay)(void *context, const uint8_t *record);
+    /* Called some records before a record is replayed, so that it can be prefetched for. Or NULL.
+     */
+    void (*announce)(void *context, const uint8_t *record);
     /* Called after the last one, before anything is written. NULL, or why the log cannot be right.
      */
     const char *(*replay_end)(void *context);

@@ -1,9 +1,9 @@
 /* Output: what a connection owes, in chunks. */
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "net/output.h"
+#include "tests/lib/stress.h"
 
 /* Runs of all sizes are appended and consumed in other sizes: the bytes come out as they went in.
  */
@@ -13,18 +13,18 @@ Test(output, bytes_come_out_as_they_went_in)
     struct hf_output output = {0};
     uint8_t next_in = 0, next_out = 0;
     size_t owed = 0;
-    srand(7);
+    struct hf_random random = hf_random_for(7, 0);
     for (int i = 0; i < 2000; i++) {
         uint8_t bytes[3000];
-        size_t count = (size_t)rand() % sizeof bytes;
+        size_t count = hf_random_below(&random, sizeof bytes);
         for (size_t b = 0; b < count; b++)
             bytes[b] = next_in++;
         cr_assert(hf_output_append(&output, &pool, bytes, count));
         owed += count;
         uint32_t ready;
         const uint8_t *run;
-        while (rand() % 3 != 0 && (run = hf_output_peek(&output, &ready)) != NULL) {
-            uint32_t taken = 1 + (uint32_t)rand() % ready;
+        while (hf_random_chance(&random, 67) && (run = hf_output_peek(&output, &ready)) != NULL) {
+            uint32_t taken = 1 + hf_random_below(&random, ready);
             for (uint32_t b = 0; b < taken; b++)
                 cr_assert_eq(run[b], next_out++);
             hf_output_consume(&output, &pool, taken);
