@@ -29,8 +29,6 @@
     atomic_fetch_sub_explicit((field), (value), memory_order_relaxed)
 #define hf_exchange_acq_rel(field, value)                                                          \
     atomic_exchange_explicit((field), (value), memory_order_acq_rel)
-#define hf_exchange_seq_cst(field, value)                                                          \
-    atomic_exchange_explicit((field), (value), memory_order_seq_cst)
 
 /* Compare-and-swap: on failure *expected holds what was found (read with acquire). */
 #define hf_cas_acq_rel(field, expected, desired)                                                   \
