@@ -35,7 +35,8 @@ static const char usage_text[] =
     "  --writes-in-flight N    log writes at once, 1 to 8       [1; 4 when a group fills a block]\n"
     "  --help, --version\n"
     "\n"
-    "Exit status: 0 stopped by a signal, 1 cannot start, or could not end the log in order (one line\n"
+    "Exit status: 0 stopped by a signal, 1 cannot start, or could not end the log in order (a "
+    "line\n"
     "on stderr says why), 2 bad usage, 70 the log could not be written.\n";
 
 /* A number from `low` to `high`, or bad usage. */
