@@ -18,6 +18,8 @@
 
 #include "base/check.h"
 #include "engine/execute.h"
+#include "engine/lapse.h"
+#include "engine/request.h"
 #include "engine/store.h"
 #include "wal/io_uring.h"
 
@@ -26,12 +28,15 @@
 #define PAUSE_NS       (1 * HF_NS_PER_MS)  /* while the next segment is prepared */
 #define ATTEST_NS      (20 * HF_NS_PER_MS) /* idle: attest what is committed */
 #define BUSY_SPINS     64
+#define TICK_BUDGET    4096 /* of what is due, the writer does at a turn */
 
 struct hf_embedded {
     struct hf_store *store;
     pthread_t writer;
     struct io_uring ring; /* the writer's */
     struct hf_uring_queue queue;
+    struct hf_actor actor; /* the writer's: it keeps the time */
+    bool backlog;          /* more is due than it did at its last turn */
     int poke;
     uint64_t poke_value;      /* where the writer's read of `poke` goes */
     _Atomic uint32_t poked;   /* set by a session that pokes, cleared by the writer */
@@ -45,6 +50,10 @@ struct hf_embedded {
 struct hf_session {
     struct hf_actor actor;
     struct hf_embedded *db;
+    /* Where lists of an answer are: until the next call. */
+    struct hf_reservation_entry entries[HF_MAX_PAGE_ENTRIES];
+    struct hf_inventory inventories[HF_MAX_LIST_ENTRIES];
+    struct hf_availability_entry availability[HF_MAX_LIST_ENTRIES];
 };
 
 static struct hf_flusher *flusher_of(struct hf_embedded *db)
@@ -89,19 +98,45 @@ static unsigned handle_events(struct hf_embedded *db)
     return count;
 }
 
+/* How long the writer may sleep; UINT64_MAX: as long as nothing completes. */
+static uint64_t longest_pause_ns(struct hf_embedded *db)
+{
+    if (db->backlog)
+        return 0;
+    uint64_t until_ns = hf_engine_sleep(&db->actor);
+    uint64_t pause_ns = UINT64_MAX;
+    if (until_ns != UINT64_MAX)
+        pause_ns = until_ns > db->actor.now_ns ? until_ns - db->actor.now_ns : 0;
+    if (hf_flusher_stalled(flusher_of(db)) && pause_ns > PAUSE_NS)
+        return PAUSE_NS;
+    if (hf_flusher_wants_attest(flusher_of(db)) && pause_ns > ATTEST_NS)
+        return ATTEST_NS;
+    return pause_ns;
+}
+
 static void wait_for_events(struct hf_embedded *db)
 {
-    uint64_t pause_ns = 0;
-    if (hf_flusher_stalled(flusher_of(db)))
-        pause_ns = PAUSE_NS;
-    else if (hf_flusher_wants_attest(flusher_of(db)))
-        pause_ns = ATTEST_NS;
-    struct __kernel_timespec timeout = {.tv_nsec = (long long)pause_ns};
+    uint64_t pause_ns = longest_pause_ns(db);
+    struct __kernel_timespec timeout = {
+        .tv_sec = (long long)(pause_ns / HF_NS_PER_S),
+        .tv_nsec = (long long)(pause_ns % HF_NS_PER_S),
+    };
     struct io_uring_cqe *cqe;
-    int result =
-        io_uring_submit_and_wait_timeout(&db->ring, &cqe, 1, pause_ns != 0 ? &timeout : NULL, NULL);
+    int result = io_uring_submit_and_wait_timeout(&db->ring, &cqe, 1,
+                                                  pause_ns != UINT64_MAX ? &timeout : NULL, NULL);
+    hf_engine_awake(&db->actor);
     HF_CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
              result == -EBUSY);
+}
+
+/* What is due is done by the writer. */
+static void keep_time(struct hf_embedded *db)
+{
+    db->actor.now_ns = hf_server_clock_now_ns(&db->store->log.clock);
+    hf_actor_enter(&db->actor);
+    db->backlog = hf_engine_tick(&db->actor, TICK_BUDGET);
+    hf_actor_exit(&db->actor);
+    db->actor.wake = false; /* the one who sleeps is the one who is awake */
 }
 
 static void announce_commit(struct hf_embedded *db)
@@ -119,6 +154,7 @@ static void write_log(struct hf_embedded *db)
              hf_flusher_idle(flusher_of(db)))) {
         wait_for_events(db);
         unsigned events = handle_events(db);
+        keep_time(db);
         hf_flusher_run(flusher_of(db), &db->queue.queue);
         if (events == 0)
             hf_flusher_attest(flusher_of(db), &db->queue.queue);
@@ -134,7 +170,10 @@ static void *writer_main(void *context)
     struct hf_embedded *db = context;
     /* The ring belongs to the thread that submits. */
     int result = hf_uring_open(&db->ring, RING_ENTRIES, db->error, sizeof db->error);
+    if (result == 0)
+        result = hf_actor_init(&db->actor, &db->store->engine, &db->store->log.ring);
     if (result == 0) {
+        db->actor.now_ns = hf_server_clock_now_ns(&db->store->log.clock);
         hf_uring_queue_init(&db->queue, &db->ring, 0);
         arm_poke(db);
     }
@@ -145,6 +184,7 @@ static void *writer_main(void *context)
     if (result != 0)
         return NULL;
     write_log(db);
+    hf_actor_close(&db->actor);
     io_uring_queue_exit(&db->ring);
     return NULL;
 }
@@ -184,6 +224,7 @@ int hf_embedded_open(const struct hf_embedded_options *options, struct hf_embedd
         .max_reservations = options->max_reservations,
         .segment_bytes = options->segment_bytes,
         .writes_inflight = options->writes_inflight,
+        .retain_ns = options->retain_ns,
         .durability = options->memory ? HF_DURABILITY_MEMORY : HF_DURABILITY_DISK,
     };
     int result = hf_store_open(&db->store, &store_options, error);
@@ -231,7 +272,11 @@ int hf_session_open(struct hf_embedded *db, struct hf_session **opened)
     if (session == NULL)
         return -ENOMEM;
     session->db = db;
-    hf_actor_init(&session->actor, &db->store->engine, &db->store->log.ring);
+    int result = hf_actor_init(&session->actor, &db->store->engine, &db->store->log.ring);
+    if (result != 0) {
+        free(session);
+        return result;
+    }
     *opened = session;
     return 0;
 }
@@ -242,8 +287,8 @@ void hf_session_close(struct hf_session *session)
     free(session);
 }
 
-static void fill_reply(struct hf_reply *reply, const struct hf_request *request,
-                       const struct hf_outcome *outcome)
+static void fill_reply(struct hf_session *session, struct hf_reply *reply,
+                       const struct hf_request *request, const struct hf_outcome *outcome)
 {
     *reply = (struct hf_reply){
         .operation = request->operation,
@@ -251,14 +296,56 @@ static void fill_reply(struct hf_reply *reply, const struct hf_request *request,
         .field = outcome->field,
         .available = outcome->availability.available,
         .version = outcome->availability.version,
+        .state = outcome->state,
+        .line = outcome->line,
         .repeated = outcome->repeated,
     };
     if (hf_result_group(outcome->result) != HF_GROUP_YES)
         return;
-    if (request->operation == HF_OP_INVENTORY_CREATE || request->operation == HF_OP_INVENTORY_GET)
+    switch (request->operation) {
+    case HF_OP_INVENTORY_SET:
+    case HF_OP_INVENTORY_SETTINGS:
+        reply->settings = outcome->settings;
+        reply->settings_sequence = outcome->settings_sequence;
         reply->inventory = outcome->inventory;
-    else
+        break;
+    case HF_OP_INVENTORY_CREATE:
+    case HF_OP_INVENTORY_GET:
+        reply->inventory = outcome->inventory;
+        break;
+    case HF_OP_BATCH:
+    case HF_OP_RESERVATION_LIST:
+        reply->count = outcome->count;
+        reply->entries = session->entries;
+        reply->next = request->operation == HF_OP_BATCH ? 0 : outcome->next;
+        break;
+    default:
         reply->reservation = outcome->reservation;
+        break;
+    }
+}
+
+/* Reads that the engine answers at once, with lists of their own. False: another operation. */
+static bool answer_list(struct hf_session *session, const struct hf_request *request,
+                        struct hf_reply *reply)
+{
+    *reply = (struct hf_reply){.operation = request->operation, .result = HF_FOUND};
+    if (request->operation == HF_OP_INVENTORY_LIST) {
+        uint32_t next;
+        reply->count = hf_engine_list_inventories(&session->actor, request->from, request->limit,
+                                                  session->inventories, &next);
+        reply->inventories = session->inventories;
+        reply->next = next;
+        return true;
+    }
+    if (request->operation == HF_OP_AVAILABILITY) {
+        hf_engine_availability(&session->actor, request->ids, request->count,
+                               session->availability);
+        reply->count = request->count;
+        reply->availability = session->availability;
+        return true;
+    }
+    return false;
 }
 
 /* Waits until an operation that was put aside can be tried again. */
@@ -277,40 +364,66 @@ static void wait_aside(struct hf_session *session, unsigned reason, uint32_t tri
         nanosleep(&pause, NULL);
 }
 
+/* One attempt. False: the engine does not know the operation. */
+static bool execute_once(struct hf_session *session, const struct hf_request *request,
+                         struct hf_outcome *outcome)
+{
+    struct hf_actor *actor = &session->actor;
+    actor->now_ns = hf_server_clock_now_ns(&session->db->store->log.clock);
+    hf_actor_enter(actor);
+    bool known = hf_engine_execute(actor, request, session->entries, outcome);
+    if (actor->limbo.count != 0)
+        hf_engine_tick(actor, 0); /* what it took out itself; the rest is the writer's */
+    hf_actor_exit(actor);
+    return known;
+}
+
+/* Until it is decided. False: the engine does not know the operation. */
+static bool execute(struct hf_session *session, const struct hf_request *request,
+                    struct hf_outcome *outcome)
+{
+    struct hf_embedded *db = session->db;
+    for (uint32_t tries = 0;; tries++) {
+        if (!execute_once(session, request, outcome))
+            return false;
+        if (!hf_outcome_put_aside(outcome))
+            return true;
+        if (outcome->result == HF_PUT_ASIDE_LOG_FULL &&
+            hf_segments_error(&db->store->log.segments) != 0) {
+            outcome->result = HF_STORAGE_FULL;
+            return true;
+        }
+        wait_aside(session, outcome->result, tries);
+    }
+}
+
 unsigned hf_session_call(struct hf_session *session, const struct hf_request *request,
                          struct hf_reply *reply, uint64_t *wait_for_lsn)
 {
     struct hf_embedded *db = session->db;
     struct hf_outcome outcome;
     enum hf_field field;
+    unsigned line;
     *wait_for_lsn = 0;
-    enum hf_result check = hf_request_check(request, &field);
+    enum hf_result check = hf_request_check(request, &field, &line);
     if (check != HF_OK) {
-        *reply =
-            (struct hf_reply){.operation = request->operation, .result = check, .field = field};
+        *reply = (struct hf_reply){
+            .operation = request->operation, .result = check, .field = field, .line = line};
         return check;
     }
-    for (uint32_t tries = 0;; tries++) {
-        session->actor.now_ns = hf_server_clock_now_ns(&db->store->log.clock);
-        if (!hf_engine_execute(&session->actor, request, &outcome)) {
-            *reply = (struct hf_reply){.operation = request->operation,
-                                       .result = HF_UNKNOWN_OPERATION,
-                                       .field = HF_FIELD_OPERATION};
-            return reply->result;
-        }
-        if (!hf_outcome_put_aside(&outcome))
-            break;
-        if (outcome.result == HF_PUT_ASIDE_LOG_FULL &&
-            hf_segments_error(&db->store->log.segments) != 0) {
-            outcome.result = HF_STORAGE_FULL;
-            break;
-        }
-        wait_aside(session, outcome.result, tries);
+    if (answer_list(session, request, reply))
+        return reply->result;
+    if (!execute(session, request, &outcome)) {
+        *reply = (struct hf_reply){.operation = request->operation,
+                                   .result = HF_UNKNOWN_OPERATION,
+                                   .field = HF_FIELD_OPERATION};
+        return reply->result;
     }
-    fill_reply(reply, request, &outcome);
+    fill_reply(session, reply, request, &outcome);
     *wait_for_lsn = outcome.wait_for_lsn;
-    if (outcome.wait_for_lsn > hf_flusher_commit_lsn(flusher_of(db)))
+    if (session->actor.wake || outcome.wait_for_lsn > hf_flusher_commit_lsn(flusher_of(db)))
         poke(db);
+    session->actor.wake = false;
     return reply->result;
 }
 

@@ -1,65 +1,79 @@
 /* See execute.h. */
 #include "engine/execute.h"
 
-static bool possible_units(uint32_t units)
+#include "engine/change.h"
+#include "engine/setting.h"
+
+static void make_line(const struct hf_request *request, struct hf_line *line)
 {
-    return units != 0 && units <= HF_MAX_UNITS;
+    *line = (struct hf_line){
+        .operation = request->operation,
+        .flags = request->flags,
+        .qty = request->qty,
+        .id = request->id,
+        .inventory_id = request->inventory_id,
+        .customer_id = request->customer_id,
+        .ttl_ns = request->ttl_ns,
+        .expected = request->expected,
+        .new_id = request->new_id,
+    };
 }
 
-enum hf_result hf_request_check(const struct hf_request *request, enum hf_field *field)
+static void change_one(struct hf_actor *actor, const struct hf_request *request,
+                       uint64_t not_after_ns, struct hf_outcome *outcome)
 {
-    *field = HF_FIELD_NONE;
-    switch (request->operation) {
-    case HF_OP_RESERVE:
-        if (!possible_units(request->qty))
-            *field = HF_FIELD_QTY;
-        break;
-    case HF_OP_RESERVATION_GET:
-    case HF_OP_CANCEL:
-        if (hf_id_is_zero(&request->id))
-            *field = HF_FIELD_RESERVATION_ID;
-        break;
-    case HF_OP_INVENTORY_CREATE:
-        if (!possible_units(request->capacity))
-            *field = HF_FIELD_CAPACITY;
-        break;
-    case HF_OP_INVENTORY_LIST:
-        if (request->limit == 0 || request->limit > HF_MAX_LIST_ENTRIES)
-            *field = HF_FIELD_LIMIT;
-        break;
-    case HF_OP_INVENTORY_GET:
-    case HF_OP_STATE_HASH:
-    case HF_OP_INFO:
-    case HF_OP_PING:
-        break;
+    struct hf_line line;
+    make_line(request, &line);
+    hf_engine_change(actor, &line, 1, not_after_ns, NULL, outcome);
+}
+
+/* A claim without flags and without an end is plain, as far as the request goes. */
+static void claim(struct hf_actor *actor, const struct hf_request *request,
+                  struct hf_outcome *outcome)
+{
+    if (HF_UNLIKELY(request->flags != 0 || request->not_after_ns != 0)) {
+        change_one(actor, request, request->not_after_ns, outcome);
+        return;
     }
-    return *field == HF_FIELD_NONE ? HF_OK : HF_BAD_FIELD;
-}
-
-static void reserve(struct hf_actor *actor, const struct hf_request *request,
-                    struct hf_outcome *outcome)
-{
-    struct hf_reserve reserve = {
+    const struct hf_reserve reserve = {
         .id = request->id,
         .inventory_id = request->inventory_id,
         .customer_id = request->customer_id,
         .qty = request->qty,
+        .ttl_ns = request->operation == HF_OP_HOLD ? request->ttl_ns : 0,
     };
     hf_engine_reserve(actor, &reserve, outcome);
 }
 
 bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
-                       struct hf_outcome *outcome)
+                       struct hf_reservation_entry *entries, struct hf_outcome *outcome)
 {
     switch (request->operation) {
     case HF_OP_RESERVE:
-        reserve(actor, request, outcome);
+    case HF_OP_HOLD:
+        claim(actor, request, outcome);
         return true;
+    case HF_OP_JOIN:
+        change_one(actor, request, request->not_after_ns, outcome);
+        return true;
+    case HF_OP_CONFIRM:
+    case HF_OP_RELEASE:
     case HF_OP_CANCEL:
-        hf_engine_cancel(actor, &request->id, outcome);
+    case HF_OP_EXTEND:
+    case HF_OP_CHANGE:
+    case HF_OP_MOVE:
+    case HF_OP_LEAVE:
+        change_one(actor, request, 0, outcome);
+        return true;
+    case HF_OP_BATCH:
+        hf_engine_change(actor, request->lines, request->count, request->not_after_ns, entries,
+                         outcome);
         return true;
     case HF_OP_RESERVATION_GET:
         hf_engine_get(actor, &request->id, outcome);
+        return true;
+    case HF_OP_RESERVATION_LIST:
+        hf_engine_list(actor, &request->filter, request->limit, entries, outcome);
         return true;
     case HF_OP_INVENTORY_CREATE:
         hf_engine_create_inventory(actor, request->inventory_id, request->product_id,
@@ -68,11 +82,14 @@ bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
     case HF_OP_INVENTORY_GET:
         hf_engine_get_inventory(actor, request->inventory_id, outcome);
         return true;
-    case HF_OP_INVENTORY_LIST:
-    case HF_OP_STATE_HASH:
-    case HF_OP_INFO:
-    case HF_OP_PING:
+    case HF_OP_INVENTORY_SETTINGS:
+        hf_engine_get_settings(actor, request->inventory_id, outcome);
+        return true;
+    case HF_OP_INVENTORY_SET:
+        hf_engine_set(actor, request->inventory_id, &request->change, request->flags,
+                      request->expected, outcome);
+        return true;
+    default:
         return false;
     }
-    return false;
 }

@@ -7,17 +7,21 @@
 #include "holdfast/message.h"
 
 /*
- * Checks the values that are impossible whatever the state: a quantity of 0 or above HF_MAX_UNITS,
- * a capacity likewise, a page limit of 0 or above HF_MAX_LIST_ENTRIES, a zero id to look up or
- * cancel. HF_OK, or HF_BAD_FIELD with the field.
- */
-enum hf_result hf_request_check(const struct hf_request *request, enum hf_field *field);
-
-/*
- * Executes RESERVE, CANCEL, RESERVATION_GET, INVENTORY_CREATE or INVENTORY_GET, whose fields the
- * caller has checked. The outcome may be put aside. False: another operation.
+ * Executes any request about reservations and inventories but INVENTORY_LIST, AVAILABILITY and
+ * HISTORY; its fields were checked (engine/request.h). The outcome may be put aside. BATCH and
+ * RESERVATION_LIST fill `entries`, which has room for HF_MAX_PAGE_ENTRIES. False: another operation.
+ *
+ * actor->now_ns may be the time at which the caller began a batch of requests, but for those that a
+ * deadline decides about, hf_request_needs_clock().
  */
 bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
-                       struct hf_outcome *outcome);
+                       struct hf_reservation_entry *entries, struct hf_outcome *outcome);
+
+/* True if the operation asks whether a deadline has passed: then the caller reads the clock for it,
+ * so that nothing is confirmed late however long ago its batch began. */
+static inline bool hf_request_needs_clock(enum hf_operation operation)
+{
+    return operation >= HF_OP_CANCEL && operation != HF_OP_HOLD;
+}
 
 #endif

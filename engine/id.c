@@ -1,6 +1,7 @@
 /*
- * Reservation ids: UUIDs as text, and fresh ones of version 7 (RFC 9562).
+ * Reservation ids: UUIDs as text, fresh ones of version 7 and derived ones of version 8 (RFC 9562).
  *
+ * A fresh one
  *   0  u48  milliseconds since the Unix epoch, big-endian
  *   6  u4   version 7
  *      u12  random
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/random.h>
+#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -26,6 +28,7 @@
 #define TEXT_CHARACTERS     (HF_ID_TEXT_BYTES - 1)
 
 _Static_assert(sizeof(struct hf_id) == 16, "an id is 128 bits");
+_Static_assert(sizeof(XXH128_canonical_t) == sizeof(struct hf_id), "and so is its hash");
 _Static_assert(TEXT_CHARACTERS == 2 * sizeof(struct hf_id) + HYPHEN_COUNT, "the form of RFC 9562");
 
 static _Thread_local struct {
@@ -74,6 +77,15 @@ void hf_id_make(struct hf_id *id)
     memcpy(id->bytes + 6, random, ID_RANDOM_BYTES);
     id->bytes[6] = (uint8_t)(0x70 | (random[0] & 0x0f));
     id->bytes[8] = (uint8_t)(0x80 | (random[2] & 0x3f));
+}
+
+void hf_id_derive(const struct hf_id *old, struct hf_id *derived)
+{
+    XXH128_canonical_t hash;
+    XXH128_canonicalFromHash(&hash, XXH3_128bits(old->bytes, sizeof old->bytes));
+    memcpy(derived->bytes, hash.digest, sizeof derived->bytes);
+    derived->bytes[6] = (uint8_t)(0x80 | (derived->bytes[6] & 0x0f));
+    derived->bytes[8] = (uint8_t)(0x80 | (derived->bytes[8] & 0x3f));
 }
 
 static bool is_hyphen_place(size_t place)
@@ -130,11 +142,6 @@ void hf_id_format(const struct hf_id *id, char text[HF_ID_TEXT_BYTES])
         digit++;
     }
     text[TEXT_CHARACTERS] = '\0';
-}
-
-bool hf_id_is_zero(const struct hf_id *id)
-{
-    return hf_all_zero(id->bytes, sizeof id->bytes);
 }
 
 bool hf_id_equal(const struct hf_id *left, const struct hf_id *right)

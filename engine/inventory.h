@@ -1,18 +1,35 @@
 /*
- * An inventory in the region, and the word that decides who gets its units.
+ * An inventory in the region: the word that decides who gets its units (engine/word.h), and its
+ * rules, the settings that a claim must obey.
  *
- * The word
- *   bits  0 .. 31  version: bumped by every change, compared for equality only
- *   bits 32 .. 61  available units, signed
- *   bit  62        a waiting list stands behind this       (always 0 in this version)
- *   bit  63        an operation over several words is under way (always 0 in this version)
+ * A claim is a conditional CAS on the word: it subtracts only what is there, at one instant
+ * (NO-OVERSELL), and what it refuses was not there at the instant of its load (HONEST-NO). There is
+ * no subtract that would have to be undone.
  *
- * A claim is a conditional CAS: it subtracts only what is there, at one instant (NO-OVERSELL), and
- * what it refuses was not there at the instant of its load (HONEST-NO). There is no subtract that
- * would have to be undone.
+ * The settings stand in two copies, of which `rules` names the current one; beside that it tells in
+ * one look whether a claim has anything to obey at all. Whoever changes settings
+ *   1. has the right to (`setting`)
+ *   2. writes the copy that is not current
+ *   3. makes it current, marked fresh, with one store to `rules`
+ *   4. bumps the version of the word: this is the instant at which the settings are in force
+ *   5. clears the fresh mark.
+ * A claim loads the word, then `rules` and what it needs of the copy, then its CAS. If the settings
+ * came into force between, the version was bumped and the CAS fails. A copy is written again only
+ * after another change, hence another bump: who read it torn fails, too. A refusal makes sure that
+ * the word is still what it was; and who refuses for fresh rules bumps the version first, so that
+ * no later claim is decided on older rules than an earlier refusal. So a change of settings is one
+ * instant for grants and for refusals, and no one waits for the one who makes it.
  *
- * Who may write what: the word, anyone, by CAS; everything else, the creator, before the cell is
- * visible in the inventory index.
+ * Settings that allow more must have their LSN before they are in force, and settings that allow
+ * less must be in force before their LSN is taken (LSN-ORDER). A change that does both comes in two
+ * steps: first what both the old and the new allow, then, after the LSN, the new.
+ *
+ * The sell limit is an amount in the word: lowering it subtracts, whatever is left (a deficit is
+ * negative), raising it adds.
+ *
+ * Who may write what: the word, anyone, by CAS; `held`, whoever moved the units; the settings,
+ * `rules` but for the fresh mark, who has the right to; `waiting_*`, who has the right to the list
+ * (engine/waiting.h); the rest, the creator, before the cell is visible in the inventory index.
  */
 #ifndef HF_ENGINE_INVENTORY_H
 #define HF_ENGINE_INVENTORY_H
@@ -22,67 +39,92 @@
 #include <stdint.h>
 
 #include "base/atomics.h"
+#include "engine/mcas.h"
+#include "engine/word.h"
 #include "holdfast/types.h"
+
+/* Bits of `rules`. */
+#define HF_RULE_COPY    1u /* which copy of the settings is current */
+#define HF_RULE_FRESH   2u /* it is current, but maybe not in force yet */
+#define HF_RULE_CLAIM   4u /* a claim has something to obey */
+#define HF_RULE_COUNTED 8u /* the units of each customer are counted */
+#define HF_RULES_ANY    (HF_RULE_CLAIM | HF_RULE_COUNTED | HF_RULE_FRESH)
+
+/* Settings and what belongs to them. */
+struct hf_rules {
+    struct hf_settings settings;
+    uint64_t lsn; /* of the image that told them */
+    uint64_t changed_at_ns;
+    uint32_t sequence; /* of that image: 1 when made */
+    uint32_t capacity;
+};
+#define HF_RULES_WORDS (sizeof(struct hf_rules) / sizeof(uint64_t))
+_Static_assert(sizeof(struct hf_rules) == 88, "whole words, without padding");
 
 struct hf_inventory_cell {
     alignas(2 * HF_CACHE_LINE_BYTES) _Atomic uint64_t word;
     uint64_t inventory_id;
+    _Atomic uint32_t rules;
+    _Atomic uint32_t held; /* units */
     uint64_t product_id;
-    uint64_t lsn; /* of its newest image */
     uint64_t made_at_ns;
-    uint64_t changed_at_ns;
-    uint32_t capacity;
-    uint32_t sell_limit;
-    uint32_t sequence; /* of its newest image: 1 when made */
+    _Atomic uint32_t setting;             /* 1: somebody has the right to change the settings */
+    _Atomic uint32_t list;                /* the right to the waiting list, see waiting.h */
+    _Atomic uint32_t waiting_count;       /* reservations in the list */
+    uint32_t waiting_first, waiting_last; /* their numbers; 0: none */
+    _Atomic uint32_t chore_next;          /* in the engine's chores: the next, + 1 */
+    _Atomic uint64_t copies[2][HF_RULES_WORDS];
+    /* Counting the units of each customer, see engine/setting.c. With the right to the settings. */
+    uint64_t count_stamp; /* begun: an epoch */
+    uint32_t count_next;  /* reservation to go on with; UINT32_MAX: all are counted */
     uint32_t reserved;
 };
-_Static_assert(sizeof(struct hf_inventory_cell) == 128,
-               "two lines: the hot one and room for limits");
+_Static_assert(sizeof(struct hf_inventory_cell) == 256, "the first line is the hot one");
 
-#define HF_WORD_AVAILABLE_SHIFT 32
-#define HF_WORD_AVAILABLE_MASK  ((1u << 30) - 1)
-
-static inline uint32_t hf_word_version(uint64_t word)
-{
-    return (uint32_t)word;
-}
-
-static inline int32_t hf_word_available(uint64_t word)
-{
-    uint32_t bits = (uint32_t)(word >> HF_WORD_AVAILABLE_SHIFT) & HF_WORD_AVAILABLE_MASK;
-    return (int32_t)(bits << 2) >> 2; /* extends the sign of 30 bits */
-}
-
-static inline uint64_t hf_word_make(int32_t available, uint32_t version)
-{
-    return (uint64_t)((uint32_t)available & HF_WORD_AVAILABLE_MASK) << HF_WORD_AVAILABLE_SHIFT |
-           version;
-}
-
-/* A consistent view: both halves of one load. */
-struct hf_availability {
-    int32_t available;
-    uint32_t version;
+/* Takes `qty` units by a CAS, if nothing but their number stands against it. */
+enum hf_claim {
+    HF_CLAIM_DONE,
+    HF_CLAIM_TOO_FEW, /* fewer units than that, and no hold that could have lapsed */
+    HF_CLAIM_INVOLVED, /* rules, a waiting list, an operation over several words, holds: look closely */
 };
 
-static inline struct hf_availability hf_inventory_read(const struct hf_inventory_cell *cell)
-{
-    /* Acquire, pairs with the claims: a refusal that follows from this load looks at the gate and
-     * the table afterwards, and must find there whoever took the units. */
-    uint64_t word = hf_load_acquire(&cell->word);
-    return (struct hf_availability){hf_word_available(word), hf_word_version(word)};
-}
+/* *word: DONE, what the word is now; TOO_FEW, the instant at which the units were not there. */
+enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
 
-/* Takes `qty` units if they are there. *after: what the word says now. False: nothing changed, and
- * *after is the instant at which the units were not to be had. */
-bool hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty,
-                        struct hf_availability *after);
+/* True if a claim of that many is TOO_FEW at this instant; *word as above. No write. */
+bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
 
-/* Gives `qty` units back. Only after the LSN of the change that gives them back was taken
- * (LOG-BEFORE-RELEASE). */
-void hf_inventory_release(struct hf_inventory_cell *cell, uint32_t qty);
+/* The settings that `rules` (a value of cell->rules) names; torn if they were replaced meanwhile. */
+void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, struct hf_rules *copy);
 
-/* Everything that is known of it, as one instant of its word. */
-void hf_inventory_describe(const struct hf_inventory_cell *cell, struct hf_inventory *inventory);
+/* The word and the rules, together. */
+uint64_t hf_inventory_load(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
+                           struct hf_rules *copy, uint32_t *rules);
+
+/* Before a refusal for these rules: makes sure that they are in force. */
+void hf_inventory_settle(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
+                         uint32_t rules);
+
+/* Makes these the settings in force. By whoever has the right to. *change of the sell limit is
+ * applied to the amount at the same instant: 0, or less. False: strict, and the amount would be
+ * negative; nothing changed. */
+bool hf_inventory_put(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
+                      const struct hf_rules *copy, bool counted, int32_t change, bool reopen,
+                      bool strict, uint64_t *word);
+
+/* Writes the first settings of a cell that is not visible yet, or has just been recovered. */
+void hf_inventory_init_rules(struct hf_inventory_cell *cell, const struct hf_rules *copy,
+                             bool counted);
+
+/* What holds if both hold: nothing is allowed that one of them forbids. */
+void hf_settings_meet(const struct hf_settings *one, const struct hf_settings *other,
+                      struct hf_settings *both);
+
+/* Everything that is known of it. `word`: its plain word. */
+void hf_inventory_describe(const struct hf_inventory_cell *cell, const struct hf_mcas *mcas,
+                           struct hf_inventory *inventory);
+
+/* The settings in force, and the sequence of their image. */
+void hf_inventory_copy_settings(const struct hf_inventory_cell *cell, struct hf_rules *copy);
 
 #endif

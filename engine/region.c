@@ -32,7 +32,12 @@ static void derive_pointers(struct hf_region *region)
     region->inventories = (void *)(base + region->header->inventories_offset);
     region->inventory_index = (void *)(base + region->header->inventory_index_offset);
     region->reservations = (void *)(base + region->header->reservations_offset);
+    region->terms = (void *)(base + region->header->terms_offset);
     region->index = (void *)(base + region->header->index_offset);
+    region->mcas = (struct hf_mcas){
+        .base = base,
+        .descriptors = (void *)(base + region->header->descriptors_offset),
+    };
 }
 
 /* Appends a part of count * bytes to the layout, page-aligned. Returns its offset. */
@@ -68,7 +73,10 @@ static void lay_out(struct hf_region_header *header, uint32_t max_inventories,
     /* Cell 0 is never used. */
     header->reservations_offset =
         place(&total_bytes, max_reservations + 1ull, sizeof(struct hf_reservation_cell));
+    header->terms_offset = place(&total_bytes, max_reservations + 1ull, sizeof(struct hf_terms));
     header->index_offset = place(&total_bytes, header->index_count, sizeof(uint32_t));
+    header->descriptors_offset =
+        place(&total_bytes, HF_MAX_ACTORS, sizeof(struct hf_mcas_descriptor));
     header->total_bytes = total_bytes;
 }
 

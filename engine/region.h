@@ -5,7 +5,9 @@
  *   inventory cells  one for each inventory, in the order of creation
  *   inventory index  open addressing, cell number + 1 by inventory id
  *   reservations     one cache line each, allotted in chunks from the start
+ *   terms            what a reservation carries beyond a plain claim, by the number of its cell
  *   index            heads of the chains of reservations, by reservation id
+ *   descriptors      of operations over several words, one for each actor (engine/mcas.h)
  *
  * It is an anonymous memory file (memfd), sparse: pages are paid for as they are touched, and the
  * kernel frees it with the process, however that ends. DIR/region is a link to it under /proc, so
@@ -25,7 +27,7 @@
 #include "engine/reservation.h"
 
 #define HF_REGION_MAGIC  0x4e4f494745524648ull /* "HFREGION" */
-#define HF_REGION_FORMAT 1
+#define HF_REGION_FORMAT 2
 
 enum hf_region_state {
     HF_REGION_RECOVERING = 1,
@@ -45,7 +47,9 @@ struct hf_region_header {
     uint64_t inventories_offset;
     uint64_t inventory_index_offset;
     uint64_t reservations_offset;
+    uint64_t terms_offset;
     uint64_t index_offset;
+    uint64_t descriptors_offset;
     uint32_t inventory_bytes;   /* of a cell */
     uint32_t reservation_bytes; /* of a reservation */
     uint32_t max_inventories;
@@ -71,7 +75,9 @@ struct hf_region {
     struct hf_inventory_cell *inventories;
     _Atomic uint32_t *inventory_index;
     struct hf_reservation_cell *reservations; /* [0] is never used: 0 means none */
+    struct hf_terms *terms;                   /* by the same numbers */
     _Atomic uint32_t *index;
+    struct hf_mcas mcas;
     int file;   /* the memory file */
     char *link; /* DIR/region, or NULL */
 };

@@ -75,10 +75,18 @@ const char *hf_field_name(unsigned field)
 const char *hf_state_name(unsigned state)
 {
     switch (state) {
+    case HF_STATE_HELD:
+        return "HELD";
     case HF_STATE_CONFIRMED:
         return "CONFIRMED";
     case HF_STATE_CANCELLED:
         return "CANCELLED";
+    case HF_STATE_RELEASED:
+        return "RELEASED";
+    case HF_STATE_EXPIRED:
+        return "EXPIRED";
+    case HF_STATE_WAITING:
+        return "WAITING";
     default:
         return "UNKNOWN";
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/replay.h"
+#include "engine/waiting.h"
 
 #define EXIT_LOG_FAILED 70 /* EX_SOFTWARE of sysexits.h */
 
@@ -48,10 +49,8 @@ static int explain_region(int result, const struct hf_store_options *options, ch
 
 /* Opens the log, replaying it into the region. */
 static int recover(struct hf_store *store, const struct hf_store_options *options,
-                   struct hf_region *region, char *error)
+                   struct hf_replay *replay, char *error)
 {
-    struct hf_replay replay;
-    hf_replay_init(&replay, region);
     struct hf_log_options log_options = {
         .directory = options->directory,
         .io = options->io,
@@ -64,14 +63,37 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .replay = replay_record,
         .announce = announce_record,
         .replay_end = end_replay,
-        .replay_context = &replay,
+        .replay_context = replay,
     };
     uint64_t started_ns = hf_monotonic_now_ns();
     int result = hf_log_open(&store->log, &log_options, error);
     if (result != 0)
         return result;
-    store->recovered_reservations = replay.reservations;
+    store->recovered_reservations = replay->reservations;
     store->recovery_ns = hf_monotonic_now_ns() - started_ns;
+    return 0;
+}
+
+/* The engine of the recovered region. Units that came free before the crash, and were not offered
+ * yet, are offered before anyone is served. */
+static int start_engine(struct hf_store *store, const struct hf_store_options *options,
+                        const struct hf_replay *replay)
+{
+    struct hf_actor actor;
+    int result = hf_engine_init(&store->engine, replay->region, options->retain_ns,
+                                hf_server_clock_now_ns(&store->log.clock));
+    if (result != 0)
+        return result;
+    if (!hf_replay_start_engine(replay, &store->engine) ||
+        hf_actor_init(&actor, &store->engine, &store->log.ring) != 0) {
+        hf_engine_close(&store->engine);
+        return -ENOMEM;
+    }
+    actor.now_ns = hf_server_clock_now_ns(&store->log.clock);
+    hf_actor_enter(&actor);
+    hf_waiting_serve_lists(&actor);
+    hf_actor_exit(&actor);
+    hf_actor_close(&actor);
     return 0;
 }
 
@@ -83,6 +105,8 @@ int hf_store_open(struct hf_store **opened, const struct hf_store_options *given
         options.max_inventories = HF_DEFAULT_MAX_INVENTORIES;
     if (options.max_reservations == 0)
         options.max_reservations = HF_DEFAULT_MAX_RESERVATIONS;
+    if (options.retain_ns == 0)
+        options.retain_ns = HF_DEFAULT_RETAIN_NS;
     error[0] = '\0';
 
     struct hf_store *store = aligned_alloc(HF_CACHE_LINE_BYTES, sizeof *store);
@@ -97,22 +121,35 @@ int hf_store_open(struct hf_store **opened, const struct hf_store_options *given
         explain_region(result, &options, error);
         goto free_store;
     }
-    result = recover(store, &options, &region, error);
+    struct hf_replay replay;
+    result = hf_replay_init(&replay, &region, options.retain_ns);
+    if (result == 0)
+        result = recover(store, &options, &replay, error);
     if (result != 0)
-        goto close_region;
+        goto close_replay;
+    result = start_engine(store, &options, &replay);
+    if (result != 0) {
+        snprintf(error, HF_LOG_ERROR_BYTES, "cannot start the engine: %s", strerror(-result));
+        hf_log_close(&store->log);
+        goto close_replay;
+    }
+    hf_replay_close(&replay);
     memcpy(region.header->log_id, store->log.flusher.log_id, sizeof region.header->log_id);
     result = hf_region_publish(&region, options.directory);
     if (result != 0) {
         snprintf(error, HF_LOG_ERROR_BYTES, "cannot make the link %s/region: %s", options.directory,
                  strerror(-result));
+        hf_engine_close(&store->engine);
         hf_log_close(&store->log);
         goto close_region;
     }
-    hf_engine_init(&store->engine, &region);
+    store->engine.region = region; /* with its link */
     store->started_at_ns = hf_server_clock_now_ns(&store->log.clock);
     *opened = store;
     return 0;
 
+close_replay:
+    hf_replay_close(&replay);
 close_region:
     hf_region_close(&region);
 free_store:
@@ -125,6 +162,7 @@ int hf_store_close(struct hf_store *store)
     /* The link first: closing the log gives the directory to the next. */
     hf_region_unpublish(&store->engine.region);
     int result = hf_log_close(&store->log);
+    hf_engine_close(&store->engine);
     hf_region_close(&store->engine.region);
     free(store);
     return result;

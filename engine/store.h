@@ -19,6 +19,7 @@ struct hf_store_options {
     uint64_t segment_bytes;    /* 0: the default; only for a new log */
     uint32_t ring_slots;       /* 0: the default */
     uint32_t writes_inflight;  /* 0: as is best, see wal/flusher.h */
+    uint64_t retain_ns;        /* how long finished reservations are kept; 0: the default */
     enum hf_durability durability;
     hf_flusher_failure
         *on_failure; /* NULL: a line on stderr, and the process ends with status 70 */

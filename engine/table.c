@@ -5,19 +5,15 @@
 
 #define CHUNK_CELLS 32
 
-static _Atomic uint32_t *head_of(const struct hf_region *region, uint64_t hash)
-{
-    return &region->index[hash & (region->header->index_count - 1)];
-}
-
 static struct hf_reservation_cell *search(const struct hf_region *region, uint32_t number,
                                           const struct hf_id *id)
 {
     while (number != 0) {
         struct hf_reservation_cell *cell = &region->reservations[number];
-        if (memcmp(cell->id, id->bytes, sizeof id->bytes) == 0)
+        if (hf_reservation_has_id(cell, id))
             return cell;
-        /* Relaxed: the acquire of the head orders it, it does not change while reachable. */
+        /* Relaxed: the acquire of the head orders it. It changes only to one that stands further
+         * on in the chain, and was there when the head was loaded. */
         number = hf_load_relaxed(&cell->next);
     }
     return NULL;
@@ -27,7 +23,7 @@ enum hf_lookup hf_table_find(const struct hf_region *region, const struct hf_id 
                              struct hf_reservation_cell **cell)
 {
     /* Acquire, pairs with hf_chain_insert(): the cell, and all behind it, are filled. */
-    uint32_t head = hf_load_acquire(head_of(region, hash));
+    uint32_t head = hf_load_acquire(hf_table_head(region, hash));
     if (head & HF_HEAD_TAKEN)
         return HF_LOOKUP_TAKEN;
     *cell = search(region, head, id);
@@ -37,7 +33,7 @@ enum hf_lookup hf_table_find(const struct hf_region *region, const struct hf_id 
 enum hf_lookup hf_table_take(struct hf_region *region, const struct hf_id *id, uint64_t hash,
                              struct hf_chain *chain, struct hf_reservation_cell **cell)
 {
-    _Atomic uint32_t *head_place = head_of(region, hash);
+    _Atomic uint32_t *head_place = hf_table_head(region, hash);
     uint32_t head = hf_load_acquire(head_place); /* as in hf_table_find() */
     do {
         if (head & HF_HEAD_TAKEN)
@@ -52,17 +48,34 @@ enum hf_lookup hf_table_take(struct hf_region *region, const struct hf_id *id, u
     return HF_LOOKUP_ABSENT;
 }
 
-void hf_chain_leave(struct hf_chain *chain)
+bool hf_table_take_chain(const struct hf_region *region, uint64_t hash, struct hf_chain *chain)
 {
-    hf_store_release(chain->head, chain->first); /* pairs with the loads of the head */
+    _Atomic uint32_t *place = hf_table_head(region, hash);
+    uint32_t head = hf_load_relaxed(place); /* the CAS decides */
+    if ((head & HF_HEAD_TAKEN) != 0 || !hf_cas_acq_rel(place, &head, head | HF_HEAD_TAKEN))
+        return false;
+    *chain = (struct hf_chain){.head = place, .first = head};
+    return true;
 }
 
-void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
-                     struct hf_allotment *allotment)
+struct hf_reservation_cell *hf_chain_find(const struct hf_chain *chain,
+                                          const struct hf_region *region, const struct hf_id *id)
 {
-    uint32_t number = allotment->next++;
-    hf_store_relaxed(&region->reservations[number].next, chain->first); /* released below */
-    hf_store_release(chain->head, number); /* pairs with the loads of the head */
+    return search(region, chain->first, id);
+}
+
+void hf_chain_remove(struct hf_chain *chain, struct hf_region *region, uint32_t number)
+{
+    /* Relaxed, all: the chain is ours; those who walk it meet the cell or do not. */
+    uint32_t next = hf_load_relaxed(&region->reservations[number].next);
+    if (chain->first == number) {
+        chain->first = next;
+        return;
+    }
+    uint32_t before = chain->first;
+    while (hf_load_relaxed(&region->reservations[before].next) != number)
+        before = hf_load_relaxed(&region->reservations[before].next);
+    hf_store_relaxed(&region->reservations[before].next, next);
 }
 
 static uint64_t changed_free_cells(uint64_t free_cells, uint32_t first)
@@ -87,22 +100,30 @@ static bool take_free_cell(struct hf_region *region, struct hf_allotment *allotm
     return false;
 }
 
-void hf_table_return(struct hf_region *region, struct hf_allotment *allotment)
+void hf_table_free_one(struct hf_region *region, uint32_t number)
 {
     _Atomic uint64_t *place = &region->header->free_cells;
-    for (; allotment->next != allotment->end; allotment->next++) {
-        uint64_t free_cells = hf_load_relaxed(place); /* the CAS decides */
-        do {
-            hf_store_relaxed(&region->reservations[allotment->next].next, (uint32_t)free_cells);
-            /* acq_rel, pairs with take_free_cell(). */
-        } while (!hf_cas_weak_acq_rel(place, &free_cells,
-                                      changed_free_cells(free_cells, allotment->next)));
-    }
+    uint64_t free_cells = hf_load_relaxed(place); /* the CAS decides */
+    do {
+        hf_store_relaxed(&region->reservations[number].next, (uint32_t)free_cells);
+        /* acq_rel, pairs with take_free_cell(). */
+    } while (!hf_cas_weak_acq_rel(place, &free_cells, changed_free_cells(free_cells, number)));
 }
 
-bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment)
+void hf_table_return(struct hf_region *region, struct hf_allotment *allotment)
 {
-    if (allotment->next != allotment->end || take_free_cell(region, allotment))
+    for (; allotment->next != allotment->end; allotment->next++)
+        hf_table_free_one(region, allotment->next);
+}
+
+uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allotment)
+{
+    return hf_table_allot(region, allotment) ? allotment->next++ : 0;
+}
+
+bool hf_table_allot_slow(struct hf_region *region, struct hf_allotment *allotment)
+{
+    if (take_free_cell(region, allotment))
         return true;
     _Atomic uint32_t *allotted = &region->header->reservation_end;
     uint32_t end = hf_load_relaxed(allotted); /* the CAS decides */
@@ -117,12 +138,6 @@ bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment)
             return true;
         }
     }
-}
-
-struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
-                                               const struct hf_allotment *allotment)
-{
-    return &region->reservations[allotment->next];
 }
 
 uint32_t hf_table_allotted(const struct hf_region *region)

@@ -2,8 +2,9 @@
  * The table: finds a reservation by its id, and decides who decides about an id.
  *
  * The index is an array of chain heads; a chain links cells through their `next`. A head is one
- * word: bits 0 .. 30  number of the chain's first cell; 0: the chain is empty bit  31       taken:
- * somebody is deciding about an id of this chain
+ * word:
+ *   bits 0 .. 30  number of the chain's first cell; 0: the chain is empty
+ *   bit  31       taken: somebody is deciding about an id of this chain
  *
  * Two requests with one id in flight: the first to take the chain decides; the second is put aside,
  * not answered, until the first is decided. Nobody waits. Taking is a CAS on the head; while it is
@@ -19,11 +20,16 @@
  * chain before, and either still has it (put aside) or has inserted (found). A refusal never denies
  * a grant that exists (HONEST-NO), and NOT_FOUND never hides one whose units others already miss.
  *
+ * Taking a cell out of its chain (its retention ended) takes the chain, too. Those who walk the
+ * chain meanwhile may still stand on the cell; they do so inside an epoch, and the cell is used
+ * again only when all of them have left it (engine/epoch.h).
+ *
  * A chain serves all ids that hash to it: meeting a stranger's decision there costs one retry.
  */
 #ifndef HF_ENGINE_TABLE_H
 #define HF_ENGINE_TABLE_H
 
+#include "base/check.h"
 #include "engine/region.h"
 
 /* One thread's stock of free cells, allotted in chunks so that threads do not meet at one counter.
@@ -58,22 +64,67 @@ enum hf_lookup hf_table_find(const struct hf_region *region, const struct hf_id 
 enum hf_lookup hf_table_take(struct hf_region *region, const struct hf_id *id, uint64_t hash,
                              struct hf_chain *chain, struct hf_reservation_cell **cell);
 
-/* Leaves the chain as it was. */
-void hf_chain_leave(struct hf_chain *chain);
+/* Takes the chain that the id belongs to, whatever is in it. False: somebody else has it. */
+bool hf_table_take_chain(const struct hf_region *region, uint64_t hash, struct hf_chain *chain);
 
-/* Makes the free cell reachable, takes it out of stock, and leaves the chain. */
-void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
-                     struct hf_allotment *allotment);
+/* Of a taken chain: the reservation with this id, or NULL. */
+struct hf_reservation_cell *hf_chain_find(const struct hf_chain *chain,
+                                          const struct hf_region *region, const struct hf_id *id);
 
-/* Makes sure that there is a free cell in stock. False: the table is full. */
-bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment);
+/* Out of a taken chain, at once. */
+void hf_chain_remove(struct hf_chain *chain, struct hf_region *region, uint32_t number);
+
+/* Takes a free cell out of stock. 0: the table is full. */
+uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allotment);
+
+/* Gives a cell back that nobody can reach; its word is 0. */
+void hf_table_free_one(struct hf_region *region, uint32_t number);
 
 /* Gives back what is left in stock. */
 void hf_table_return(struct hf_region *region, struct hf_allotment *allotment);
 
+/* Into a taken chain, with all fields filled; reachable once the chain is left. */
+static inline void hf_chain_push(struct hf_chain *chain, struct hf_region *region, uint32_t number)
+{
+    hf_store_relaxed(&region->reservations[number].next, chain->first); /* released when left */
+    chain->first = number;
+}
+
+/* Leaves the chain, with what was pushed. */
+static inline void hf_chain_leave(struct hf_chain *chain)
+{
+    hf_store_release(chain->head, chain->first); /* pairs with the loads of the head */
+}
+
+/* hf_table_allot() when there is none in stock. */
+bool hf_table_allot_slow(struct hf_region *region, struct hf_allotment *allotment);
+
+/* Makes sure that there is a free cell in stock: number allotment->next. False: the table is full. */
+static inline bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment)
+{
+    return HF_LIKELY(allotment->next != allotment->end) || hf_table_allot_slow(region, allotment);
+}
+
+/* Makes the free cell, which was filled, reachable, takes it out of stock, and leaves the chain. */
+static inline void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
+                                   struct hf_allotment *allotment)
+{
+    hf_chain_push(chain, region, allotment->next++);
+    hf_chain_leave(chain);
+}
+
+/* The head of the chain of an id. */
+static inline _Atomic uint32_t *hf_table_head(const struct hf_region *region, uint64_t hash)
+{
+    return &region->index[hash & (region->header->index_count - 1)];
+}
+
 /* The free cell that the next hf_chain_insert() will insert: fill it, its word included. */
-struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
-                                               const struct hf_allotment *allotment);
+static inline struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
+                                                             const struct hf_allotment *allotment)
+{
+    return &region->reservations[allotment->next];
+}
 
 /* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
 uint32_t hf_table_allotted(const struct hf_region *region);

@@ -36,7 +36,7 @@ bool hf_view_read(const struct hf_view *view, uint64_t inventory_id, struct hf_i
     const struct hf_inventory_cell *cell = hf_region_find_inventory(&view->region, inventory_id);
     if (cell == NULL)
         return false;
-    hf_inventory_describe(cell, inventory);
+    hf_inventory_describe(cell, &view->region.mcas, inventory);
     return true;
 }
 

@@ -15,6 +15,8 @@ int hf_await_init(struct hf_await *await, uint32_t capacity)
 
 void hf_await_close(struct hf_await *await)
 {
+    while (await->entries != NULL && hf_await_count(await) != 0)
+        hf_await_pop(await);
     free(await->entries);
     await->entries = NULL;
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "holdfast/protocol.h"
 
@@ -20,7 +21,8 @@ struct hf_awaiting {
     uint32_t slot;       /* of the connection */
     uint32_t generation; /* of that slot: the peer may be gone by then */
     uint32_t frame_bytes;
-    uint8_t frame[HF_RESERVATION_REPLY_BYTES];
+    uint8_t frame[HF_RESERVATION_REPLY_BYTES]; /* if it fits; else */
+    uint8_t *large;                            /* NULL, or the frame, allocated */
 };
 
 struct hf_await {
@@ -54,6 +56,9 @@ static inline struct hf_awaiting *hf_await_front(const struct hf_await *await)
 
 static inline void hf_await_pop(struct hf_await *await)
 {
+    struct hf_awaiting *front = hf_await_front(await);
+    if (front->large != NULL)
+        free(front->large);
     await->head++;
 }
 

@@ -20,6 +20,12 @@
  * no answer is OUTCOME_UNKNOWN.
  *
  * Callbacks may submit, which may move the slots: nothing points into them across a callback.
+ *
+ * What is sent twice may be done by its first copy, and answered for its second. hides_a_yes() is
+ * the one place that knows which answers leave open whether that happened (client.h has the table).
+ * What would do harm when done twice is not sent twice: it ends when the connection does.
+ *
+ * Watches are a matter of their own: client_watch.h.
  */
 #include "holdfast/client.h"
 
@@ -30,9 +36,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "net/client_connection.h"
+#include "net/client_watch.h"
 #include "net/codec.h"
 
 #define DEFAULT_SERVER             "127.0.0.1:7411"
@@ -41,6 +49,7 @@
 #define DEFAULT_RECONNECT_DELAY_MS 10
 #define FIRST_SLOT_COUNT           16
 #define NO_SLOT                    UINT32_MAX
+#define SMALL_FRAME_BYTES          72 /* of every request about one reservation: HOLD */
 /* One process() receives at most so often, so that a fast server cannot keep it from returning. */
 #define RECEIVES_PER_PROCESS 64
 
@@ -53,8 +62,11 @@ struct slot {
     uint64_t deadline_ns;
     hf_client_callback *callback;
     void *context;
-    uint8_t frame[HF_RESERVE_BYTES]; /* encoded once, sent as often as needed */
+    uint8_t *large; /* the frame, if it is larger than `small`; else NULL */
+    uint8_t small[SMALL_FRAME_BYTES];
 };
+
+_Static_assert(HF_CLIENT_WATCH_TAG == NO_SLOT, "tags of watches name no slot");
 
 struct hf_client {
     uint64_t request_timeout_ns;
@@ -65,12 +77,24 @@ struct hf_client {
     size_t outstanding;
     unsigned answered; /* since the client was opened; compared for difference only */
     bool processing, closing;
-    struct hf_inventory *page;              /* room for the page that a reply holds */
-    struct hf_inventory *sync_page;         /* the page that hf_client_call_sync() returned last */
+    struct hf_client_watches watches;
+    struct hf_reply_scratch *lists;         /* room for the list of a reply; NULL: none asked yet */
+    struct hf_reply_scratch *sync_lists;    /* the list that hf_client_call_sync() returned last */
     struct hf_client_connection connection; /* last: its buffers are not cleared */
 };
 
 /* ---- slots ------------------------------------------------------------------------------ */
+
+/* The encoded request; it moves when the slots do. */
+static uint8_t *frame_of(struct slot *slot)
+{
+    return slot->large != NULL ? slot->large : slot->small;
+}
+
+static enum hf_operation operation_of(struct slot *slot)
+{
+    return (enum hf_operation)frame_of(slot)[5];
+}
 
 static uint64_t slot_tag(const struct hf_client *client, uint32_t index)
 {
@@ -124,12 +148,92 @@ static void release_slot(struct hf_client *client, uint32_t index)
         client->tail = slot->previous;
     else
         client->slots[slot->next].previous = slot->previous;
+    free(slot->large);
+    slot->large = NULL;
     slot->frame_bytes = 0;
     slot->generation += slot->generation == UINT32_MAX ? 2 : 1;
     slot->next = client->free;
     client->free = index;
     HF_CHECK(client->outstanding > 0);
     client->outstanding--;
+}
+
+/* ---- requests that are sent more than once ---------------------------------------------- */
+
+static bool is_read(enum hf_operation operation)
+{
+    switch (operation) {
+    case HF_OP_PING:
+    case HF_OP_INFO:
+    case HF_OP_STATE_HASH:
+    case HF_OP_INVENTORY_GET:
+    case HF_OP_INVENTORY_LIST:
+    case HF_OP_INVENTORY_SETTINGS:
+    case HF_OP_AVAILABILITY:
+    case HF_OP_RESERVATION_GET:
+    case HF_OP_RESERVATION_LIST:
+    case HF_OP_HISTORY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Of a refusal: may an earlier copy of this operation have been done all the same? */
+static bool refusal_hides_a_yes(enum hf_operation operation, unsigned result)
+{
+    switch (operation) {
+    case HF_OP_CONFIRM:
+        return result == HF_WRONG_STATE; /* it was CONFIRMED, and is not any more */
+    case HF_OP_EXTEND:
+    case HF_OP_CHANGE:
+    case HF_OP_MOVE:
+        return result != HF_NOT_FOUND && result != HF_HOLD_EXPIRED;
+    case HF_OP_INVENTORY_SET:
+        return true;
+    default:
+        return false; /* a repeat of what was done is always a yes */
+    }
+}
+
+/* The operation that an answer is about: of a batch, that of the line that failed. PING: none. */
+static enum hf_operation operation_that_failed(struct slot *slot, const struct hf_reply *reply)
+{
+    enum hf_operation operation = operation_of(slot);
+    if (operation != HF_OP_BATCH)
+        return operation;
+    const uint8_t *frame = frame_of(slot);
+    if (reply->line == 0 || reply->line > hf_get_u32(frame + 16))
+        return HF_OP_PING;
+    return (enum hf_operation)
+        frame[HF_BATCH_HEADER_BYTES + (size_t)(reply->line - 1) * HF_BATCH_LINE_BYTES];
+}
+
+/* True if the answer of a request that was sent more than once leaves open whether it was done. */
+static bool hides_a_yes(struct slot *slot, const struct hf_reply *reply)
+{
+    if (slot->sends < 2 || is_read(operation_of(slot)))
+        return false;
+    switch (hf_result_group(reply->result)) {
+    case HF_GROUP_RETRY:
+        return true; /* this copy did nothing, and nobody looked for what another one did */
+    case HF_GROUP_NO:
+    case HF_GROUP_CONFLICT:
+        return refusal_hides_a_yes(operation_that_failed(slot, reply), reply->result);
+    default:
+        return false;
+    }
+}
+
+/* True if it must not be done twice, and nothing in it keeps the server from that. */
+static bool must_not_be_repeated(struct slot *slot)
+{
+    struct hf_frame frame;
+    if (operation_of(slot) != HF_OP_INVENTORY_SET)
+        return false;
+    hf_frame_read(frame_of(slot), &frame);
+    return (hf_get_u32(frame_of(slot) + 24) & HF_SET_REOPEN) != 0 &&
+           (frame.result & HF_REQUEST_EXPECT_VERSION) == 0;
 }
 
 /* ---- answers ---------------------------------------------------------------------------- */
@@ -150,12 +254,22 @@ static void answer(struct hf_client *client, uint32_t index, struct hf_reply *re
 /* Ends a request that no reply has ended. */
 static void answer_unanswered(struct hf_client *client, uint32_t index)
 {
-    const struct slot *slot = &client->slots[index];
-    struct hf_frame frame;
-    hf_frame_read(slot->frame, &frame);
-    struct hf_reply reply = {.operation = (enum hf_operation)frame.operation,
+    struct slot *slot = &client->slots[index];
+    struct hf_reply reply = {.operation = operation_of(slot),
                              .result = slot->sends > 0 ? HF_OUTCOME_UNKNOWN : HF_NOT_CONNECTED};
     answer(client, index, &reply);
+}
+
+/* One frame of a watch. False if it cannot be. */
+static bool take_watched(struct hf_client *client, const struct hf_frame *frame,
+                         const uint8_t *bytes)
+{
+    int taken = hf_client_watches_take(&client->watches, frame, bytes);
+    if (taken < 0)
+        return false;
+    hf_client_connection_praise(&client->connection);
+    client->answered += (unsigned)taken;
+    return true;
 }
 
 /* One frame from the server. False if it cannot be a reply to anything this client asked. */
@@ -163,19 +277,21 @@ static bool take_reply(struct hf_client *client, const struct hf_frame *frame, c
 {
     uint32_t index = (uint32_t)frame->tag;
     uint32_t generation = (uint32_t)(frame->tag >> 32);
+    if (index == HF_CLIENT_WATCH_TAG)
+        return take_watched(client, frame, bytes);
     if (index >= client->slot_count)
         return false;
-    const struct slot *slot = &client->slots[index];
+    struct slot *slot = &client->slots[index];
     if (slot->frame_bytes == 0 || slot->generation != generation)
         /* The request has ended already: a late reply, if the tag was ever given out. */
         return generation >= 1 && generation < slot->generation;
-    struct hf_frame asked;
-    hf_frame_read(slot->frame, &asked);
     struct hf_reply reply;
-    if (slot->sends == 0 || frame->operation != (asked.operation | HF_REPLY_BIT) ||
-        !hf_reply_decode(bytes, frame, &reply, client->page))
+    if (slot->sends == 0 || frame->operation != (operation_of(slot) | HF_REPLY_BIT) ||
+        !hf_reply_decode(bytes, frame, &reply, client->lists))
         return false;
     hf_client_connection_praise(&client->connection);
+    if (hides_a_yes(slot, &reply))
+        reply.result = HF_OUTCOME_UNKNOWN;
     answer(client, index, &reply);
     return true;
 }
@@ -189,10 +305,25 @@ static void end_expired(struct hf_client *client)
 
 /* ---- progress --------------------------------------------------------------------------- */
 
+/* Ends what was sent and must not be sent again. What callbacks submit meanwhile goes to the end
+ * of the list, and was not sent. */
+static void end_what_is_sent_once(struct hf_client *client)
+{
+    uint32_t next;
+    for (uint32_t index = client->head; index != NO_SLOT; index = next) {
+        struct slot *slot = &client->slots[index];
+        next = slot->next;
+        if (slot->sends > 0 && must_not_be_repeated(slot))
+            answer_unanswered(client, index);
+    }
+}
+
 static void lose_connection(struct hf_client *client, const char *reason)
 {
     hf_client_connection_drop(&client->connection, hf_monotonic_now_ns(), reason);
     client->unsent = client->head;
+    hf_client_watches_lose(&client->watches);
+    end_what_is_sent_once(client);
 }
 
 static void lose_connection_by_error(struct hf_client *client, int error)
@@ -205,18 +336,25 @@ static void lose_connection_by_error(struct hf_client *client, int error)
     lose_connection(client, reason);
 }
 
-/* Moves requests into the output as far as there is room. */
+/* Moves requests into the output as far as there is room; watches first, as few as they are. */
 static void encode_unsent(struct hf_client *client)
 {
+    if (!hf_client_watches_encode(&client->watches, &client->connection))
+        return;
     while (client->unsent != NO_SLOT) {
         struct slot *slot = &client->slots[client->unsent];
         uint8_t *room = hf_client_connection_reserve(&client->connection, slot->frame_bytes);
         if (room == NULL)
             return;
-        memcpy(room, slot->frame, slot->frame_bytes);
+        memcpy(room, frame_of(slot), slot->frame_bytes);
         slot->sends++;
         client->unsent = slot->next;
     }
+}
+
+static bool has_unsent(const struct hf_client *client)
+{
+    return client->unsent != NO_SLOT || client->watches.unsent;
 }
 
 /* 0, or why the connection cannot be written to any more. */
@@ -226,7 +364,7 @@ static int send_requests(struct hf_client *client)
     do {
         encode_unsent(client);
         error = hf_client_connection_send(&client->connection);
-    } while (error == 0 && client->unsent != NO_SLOT);
+    } while (error == 0 && has_unsent(client));
     return error == -EAGAIN ? 0 : error;
 }
 
@@ -273,7 +411,7 @@ static void exchange(struct hf_client *client)
     int error = send_requests(client);
     if (!receive_replies(client))
         return;
-    if (error == 0 && client->unsent != NO_SLOT)
+    if (error == 0 && has_unsent(client))
         error = send_requests(client);
     if (error != 0)
         lose_connection_by_error(client, error);
@@ -336,19 +474,68 @@ void hf_client_close(struct hf_client *client)
     while (client->head != NO_SLOT)
         answer_unanswered(client, client->head);
     hf_client_connection_close(&client->connection);
-    free(client->page);
-    free(client->sync_page);
+    hf_client_watches_free(&client->watches);
+    free(client->lists);
+    free(client->sync_lists);
     free(client->slots);
     free(client);
 }
 
 /* ---- requests --------------------------------------------------------------------------- */
 
-static bool have_page(struct hf_inventory **page)
+/* True for operations whose yes has a list. */
+static bool has_list(enum hf_operation operation)
 {
-    if (*page == NULL)
-        *page = malloc(HF_MAX_LIST_ENTRIES * sizeof **page);
-    return *page != NULL;
+    return operation == HF_OP_INVENTORY_LIST || operation == HF_OP_AVAILABILITY ||
+           operation == HF_OP_BATCH || operation == HF_OP_RESERVATION_LIST ||
+           operation == HF_OP_HISTORY;
+}
+
+static bool have_lists(struct hf_reply_scratch **lists)
+{
+    if (*lists == NULL)
+        *lists = malloc(sizeof **lists);
+    return *lists != NULL;
+}
+
+static bool is_claim(unsigned operation)
+{
+    return operation == HF_OP_RESERVE || operation == HF_OP_HOLD || operation == HF_OP_JOIN;
+}
+
+/* Makes the id at `bytes` if it is zero and that of a claim. */
+static void make_id_at(uint8_t *bytes, unsigned operation, struct hf_id *used)
+{
+    struct hf_id id;
+    memcpy(id.bytes, bytes, sizeof id.bytes);
+    if (is_claim(operation) && hf_id_is_zero(&id)) {
+        hf_id_make(&id);
+        memcpy(bytes, id.bytes, sizeof id.bytes);
+    }
+    if (used != NULL)
+        *used = id;
+}
+
+/* Makes the ids that an encoded request leaves to us: then it can be sent again. */
+static void make_ids(uint8_t *frame, const struct hf_request *request, struct hf_id *used_ids)
+{
+    if (is_claim(request->operation))
+        make_id_at(frame + 16, request->operation, used_ids);
+    if (request->operation != HF_OP_BATCH)
+        return;
+    for (uint32_t i = 0; i < request->count; i++) {
+        uint8_t *line = frame + HF_BATCH_HEADER_BYTES + (size_t)i * HF_BATCH_LINE_BYTES;
+        make_id_at(line + 8, line[0], used_ids == NULL ? NULL : &used_ids[i]);
+    }
+}
+
+/* Room for a frame. False: out of memory. */
+static bool make_frame(struct slot *slot, size_t frame_bytes)
+{
+    slot->large = NULL;
+    if (frame_bytes > sizeof slot->small)
+        slot->large = malloc(frame_bytes);
+    return frame_bytes <= sizeof slot->small || slot->large != NULL;
 }
 
 int hf_client_submit(struct hf_client *client, const struct hf_request *request,
@@ -356,27 +543,41 @@ int hf_client_submit(struct hf_client *client, const struct hf_request *request,
 {
     if (client->closing)
         return -ESHUTDOWN;
-    struct hf_request sent = *request;
-    if (sent.operation == HF_OP_RESERVE && hf_id_is_zero(&sent.id))
-        hf_id_make(&sent.id);
-    if (hf_request_bytes(sent.operation) == 0)
+    size_t frame_bytes = hf_request_encoded_bytes(request);
+    if (frame_bytes == 0 || request->operation == HF_OP_SUBSCRIBE ||
+        request->operation == HF_OP_UNSUBSCRIBE)
         return -EINVAL;
-    if (sent.operation == HF_OP_INVENTORY_LIST && !have_page(&client->page))
+    if (has_list(request->operation) && !have_lists(&client->lists))
         return -ENOMEM;
     if (client->free == NO_SLOT && !grow_slots(client))
         return -ENOMEM;
     uint32_t index = client->free;
     struct slot *slot = &client->slots[index];
+    if (!make_frame(slot, frame_bytes))
+        return -ENOMEM;
     client->free = slot->next;
     slot->sends = 0;
     slot->deadline_ns = hf_monotonic_now_ns() + client->request_timeout_ns;
     slot->callback = callback;
     slot->context = context;
-    slot->frame_bytes = (uint32_t)hf_request_encode(slot->frame, &sent, slot_tag(client, index));
+    slot->frame_bytes = (uint32_t)frame_bytes;
+    hf_request_encode(frame_of(slot), request, slot_tag(client, index));
+    make_ids(frame_of(slot), request, used_id);
     append_slot(client, index);
-    if (used_id != NULL && sent.operation == HF_OP_RESERVE)
-        *used_id = sent.id;
     return 0;
+}
+
+int hf_client_watch(struct hf_client *client, const struct hf_request *request,
+                    hf_client_watch_callback *callback, void *context)
+{
+    if (client->closing)
+        return -ESHUTDOWN;
+    return hf_client_watches_add(&client->watches, request, callback, context);
+}
+
+void hf_client_unwatch(struct hf_client *client, hf_client_watch_callback *callback, void *context)
+{
+    hf_client_watches_end(&client->watches, callback, context);
 }
 
 /* ---- waiting ---------------------------------------------------------------------------- */
@@ -389,7 +590,7 @@ int hf_client_fd(const struct hf_client *client)
 short hf_client_events(const struct hf_client *client)
 {
     short events = hf_client_connection_events(&client->connection);
-    if (client->connection.link == HF_CLIENT_UP && client->unsent != NO_SLOT)
+    if (client->connection.link == HF_CLIENT_UP && has_unsent(client))
         events |= POLLOUT;
     return events;
 }
@@ -464,16 +665,29 @@ struct sync_call {
     bool done;
 };
 
+/* client->lists belongs to whichever reply comes next, perhaps in this very process(). */
+static void keep_lists(struct hf_reply_scratch *kept, struct hf_reply *reply)
+{
+    if (reply->inventories != NULL) {
+        memcpy(kept->inventories, reply->inventories, reply->count * sizeof *reply->inventories);
+        reply->inventories = kept->inventories;
+    }
+    if (reply->entries != NULL) {
+        memcpy(kept->entries, reply->entries, reply->count * sizeof *reply->entries);
+        reply->entries = kept->entries;
+    }
+    if (reply->availability != NULL) {
+        memcpy(kept->availability, reply->availability, reply->count * sizeof *reply->availability);
+        reply->availability = kept->availability;
+    }
+}
+
 static void end_sync_call(void *context, const struct hf_reply *reply)
 {
     struct sync_call *call = context;
     *call->reply = *reply;
     call->done = true;
-    if (reply->inventories == NULL)
-        return;
-    /* client->page belongs to whichever reply comes next, perhaps in this very process(). */
-    memcpy(call->client->sync_page, reply->inventories, reply->count * sizeof *reply->inventories);
-    call->reply->inventories = call->client->sync_page;
+    keep_lists(call->client->sync_lists, call->reply);
 }
 
 unsigned hf_client_call_sync(struct hf_client *client, const struct hf_request *request,
@@ -481,7 +695,7 @@ unsigned hf_client_call_sync(struct hf_client *client, const struct hf_request *
 {
     struct sync_call call = {.client = client, .reply = reply};
     int error = 0;
-    if (request->operation == HF_OP_INVENTORY_LIST && !have_page(&client->sync_page))
+    if (has_list(request->operation) && !have_lists(&client->sync_lists))
         error = -ENOMEM;
     if (error == 0)
         error = hf_client_submit(client, request, end_sync_call, &call, NULL);

@@ -195,6 +195,17 @@ static void connected(struct hf_client_connection *connection, uint64_t now_ns)
     snprintf(connection->error, sizeof connection->error, "no answer yet");
 }
 
+/* Requests go out at once; and a watch, which only listens, learns that its peer is gone. */
+static void set_options(int fd)
+{
+    int on = 1, idle_s = 15, interval_s = 5, probes = 3;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 static void start_attempt(struct hf_client_connection *connection, uint64_t now_ns)
 {
     const struct addrinfo *address = connection->address;
@@ -203,8 +214,7 @@ static void start_attempt(struct hf_client_connection *connection, uint64_t now_
         attempt_failed(connection, now_ns, errno);
         return;
     }
-    int on = 1;
-    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_options(connection->fd);
     connection->link = HF_CLIENT_CONNECTING;
     connection->wake_at_ns = now_ns + connection->connect_timeout_ns;
     if (connect(connection->fd, address->ai_addr, address->ai_addrlen) == 0)

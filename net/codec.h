@@ -2,7 +2,10 @@
  * The codec: frames to structures and back. The byte tables are in docs/protocol.md.
  *
  * Decoding trusts nothing: any bytes give a structure or an error, never more. Encoding writes
- * every byte of the frame, reserved ones as zero. Nothing here allocates, blocks or keeps state.
+ * every byte of the frame, reserved ones as zero. Nothing here allocates, blocks or keeps state:
+ * what a frame carries in numbers (lines, ids, entries) goes into memory that the caller owns.
+ *
+ * codec.c has the header and the requests, codec_reply.c the replies.
  */
 #ifndef HF_NET_CODEC_H
 #define HF_NET_CODEC_H
@@ -14,7 +17,7 @@ struct hf_frame {
     uint32_t frame_bytes;
     uint8_t version;
     uint8_t operation;
-    uint16_t result;
+    uint16_t result; /* in a request: its flags */
     uint64_t tag;
 };
 
@@ -24,40 +27,115 @@ void hf_frame_read(const uint8_t *bytes, struct hf_frame *frame);
 /* Writes the 16 bytes at `bytes`. */
 void hf_frame_write(uint8_t *bytes, const struct hf_frame *frame);
 
-/* The request frame for `operation`: its size in bytes, 0 for an unknown operation. */
+/* ---- requests --------------------------------------------------------------------------- */
+
+/* The smallest request frame for `operation`: its size in bytes, 0 for an unknown operation. */
 uint32_t hf_request_bytes(unsigned operation);
 
-/* Encodes a request; `out` has HF_RESERVE_BYTES (the largest request). Returns its size. */
+/* The size of the frame that hf_request_encode() makes of it, at most HF_MAX_REQUEST_BYTES; 0: it
+ * makes none, as the operation is unknown or it has more lines or ids than a frame can carry. */
+size_t hf_request_encoded_bytes(const struct hf_request *request);
+
+/*
+ * Encodes a request; `out` has hf_request_encoded_bytes() bytes: for RESERVE and everything about
+ * one reservation but HOLD, HF_RESERVE_BYTES suffice. What the request's operation and flags give no
+ * meaning to is written as zero. Returns the size; 0: it cannot be encoded.
+ */
 size_t hf_request_encode(uint8_t *out, const struct hf_request *request, uint64_t tag);
+
+/* What a decoded request points into. RESERVE and all others without lists never touch it. */
+struct hf_request_scratch {
+    struct hf_line lines[HF_MAX_BATCH_LINES];
+    uint64_t ids[HF_MAX_WATCH_IDS];
+};
 
 /*
  * Decodes one whole request frame of `frame->frame_bytes` bytes, header included. Checks, in this
- * order, version, operation, length, reserved bytes (the header's result among them) and then the
- * fields whose values are impossible whatever the server's state (qty 0 or > HF_MAX_UNITS,
- * capacity 0 or > HF_MAX_UNITS, a limit of 0 or > HF_MAX_LIST_ENTRIES, a zero id in GET or CANCEL).
- * HF_OK, or the result to reply and *field.
+ * order, version, operation, length, reserved bytes, and then what hf_request_check() checks.
+ * HF_OK; or the result to reply, with *field and *line (of a batch, from 1; else 0).
+ *
+ * Only the fields that the operation has are set in *request; the others keep what they were.
  */
 enum hf_result hf_request_decode(const uint8_t *bytes, const struct hf_frame *frame,
-                                 struct hf_request *request, enum hf_field *field);
+                                 struct hf_request *request, struct hf_request_scratch *scratch,
+                                 enum hf_field *field, unsigned *line);
 
-/* Replies. Each writes a whole frame and returns its size. `operation` is the request's. */
+/* ---- replies ---------------------------------------------------------------------------- */
+
+/* Each encoder writes a whole frame and returns its size. `operation` is the request's. */
+
+/* What a short reply tells; zero: nothing. */
+struct hf_short {
+    unsigned result;
+    unsigned field;    /* enum hf_field */
+    int32_t available; /* of the inventory that the result speaks of */
+    uint32_t version;  /* of that inventory, or the sequence of the reservation */
+    unsigned state;    /* of the reservation */
+    unsigned line;     /* of a batch, from 1 */
+};
+size_t hf_reply_encode_answer(uint8_t *out, unsigned operation, uint64_t tag,
+                              const struct hf_short *answer);
+
+/* The same, for what has neither state nor line. */
 size_t hf_reply_encode_short(uint8_t *out, unsigned operation, uint64_t tag, unsigned result,
                              unsigned field, int32_t available, uint32_t version);
+
+/* LSN_NOT_KEPT. */
+size_t hf_reply_encode_not_kept(uint8_t *out, unsigned operation, uint64_t tag, uint64_t first_lsn);
+
+/* HF_RESERVATION_REPLY_BYTES, or HF_LINKED_REPLY_BYTES if it has a linked id. */
 size_t hf_reply_encode_reservation(uint8_t *out, unsigned operation, uint64_t tag, unsigned result,
                                    const struct hf_reservation *reservation, bool repeated);
+
 size_t hf_reply_encode_inventory(uint8_t *out, unsigned operation, uint64_t tag, unsigned result,
                                  const struct hf_inventory *inventory);
+
+/* `sequence` is that of the settings. Of `settings`, the sell limit and the flags are not looked at:
+ * `inventory` tells them. */
+size_t hf_reply_encode_settings(uint8_t *out, unsigned operation, uint64_t tag, unsigned result,
+                                const struct hf_inventory *inventory,
+                                const struct hf_settings *settings, uint32_t sequence);
+
+/* INVENTORY_LIST; at most HF_MAX_LIST_ENTRIES. */
 size_t hf_reply_encode_page(uint8_t *out, uint64_t tag, uint32_t next,
                             const struct hf_inventory *inventories, uint32_t count);
+
+/* At most HF_MAX_LIST_ENTRIES, in the order of the request's ids. */
+size_t hf_reply_encode_availability(uint8_t *out, uint64_t tag,
+                                    const struct hf_availability_entry *entries, uint32_t count);
+
+/* BATCH, RESERVATION_LIST, HISTORY; at most HF_MAX_PAGE_ENTRIES. */
+size_t hf_reply_encode_reservations(uint8_t *out, unsigned operation, uint64_t tag, unsigned result,
+                                    uint64_t next, const struct hf_reservation_entry *entries,
+                                    uint32_t count);
+
+/*
+ * The frames of a subscription, with the tag of its SUBSCRIBE: SUBSCRIBED, RECORDS, FELL_BEHIND,
+ * UNSUBSCRIBED. At most HF_MAX_FRAME_RECORDS records, which may stand at out +
+ * HF_PAGE_HEADER_BYTES, where they belong, already.
+ */
+size_t hf_reply_encode_records(uint8_t *out, uint64_t tag, unsigned result, uint64_t next_lsn,
+                               const uint8_t *records, uint32_t count);
+
 size_t hf_reply_encode_hash(uint8_t *out, uint64_t tag, uint64_t state_hash, uint64_t lsn_before,
                             uint64_t lsn_after, uint64_t reservations);
 size_t hf_reply_encode_info(uint8_t *out, uint64_t tag, const struct hf_info *info);
 
+/* What a decoded reply points into: its one list. */
+struct hf_reply_scratch {
+    union {
+        struct hf_inventory inventories[HF_MAX_LIST_ENTRIES];
+        struct hf_availability_entry availability[HF_MAX_LIST_ENTRIES];
+        struct hf_reservation_entry entries[HF_MAX_PAGE_ENTRIES];
+    };
+};
+
 /*
- * Decodes one whole reply frame. INVENTORY_LIST fills `inventories` (room for HF_MAX_LIST_ENTRIES)
- * and points reply->inventories at it. False if the bytes are not a reply of this protocol.
+ * Decodes one whole reply frame. Lists go into `scratch` and reply->inventories, ->availability or
+ * ->entries points there; reply->records points into `bytes`. False if the bytes are not a reply of
+ * this protocol, or have a list and `scratch` is NULL.
  */
 bool hf_reply_decode(const uint8_t *bytes, const struct hf_frame *frame, struct hf_reply *reply,
-                     struct hf_inventory *inventories);
+                     struct hf_reply_scratch *scratch);
 
 #endif

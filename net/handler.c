@@ -18,6 +18,13 @@
 /* How often a hash is begun again while nothing but counters in motion stands against it. */
 #define HASH_TRIES 1000
 
+struct hf_handler_rooms {
+    struct hf_request_scratch request;
+    struct hf_inventory inventories[HF_MAX_LIST_ENTRIES];
+    struct hf_availability_entry availability[HF_MAX_LIST_ENTRIES];
+    struct hf_reservation_entry entries[HF_MAX_PAGE_ENTRIES];
+};
+
 int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct hf_actor *actor,
                     struct hf_await *await, struct hf_chunk_pool *pool)
 {
@@ -26,15 +33,15 @@ int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct
         .actor = actor,
         .await = await,
         .pool = pool,
-        .page = malloc(HF_MAX_LIST_ENTRIES * sizeof(struct hf_inventory)),
+        .rooms = malloc(sizeof(struct hf_handler_rooms)),
         .scratch = malloc(HF_MAX_REPLY_BYTES),
     };
-    return handler->page == NULL || handler->scratch == NULL ? -ENOMEM : 0;
+    return handler->rooms == NULL || handler->scratch == NULL ? -ENOMEM : 0;
 }
 
 void hf_handler_close(struct hf_handler *handler)
 {
-    free(handler->page);
+    free(handler->rooms);
     free(handler->scratch);
 }
 
@@ -54,6 +61,16 @@ static enum hf_handled answer_short(struct hf_handler *handler, struct hf_connec
     return answer_now(handler, connection, reply, bytes);
 }
 
+static enum hf_handled answer_bad(struct hf_handler *handler, struct hf_connection *connection,
+                                  const struct hf_frame *frame, unsigned result, unsigned field,
+                                  unsigned line)
+{
+    uint8_t reply[HF_SHORT_REPLY_BYTES];
+    const struct hf_short answer = {.result = result, .field = field, .line = line};
+    size_t bytes = hf_reply_encode_answer(reply, frame->operation, frame->tag, &answer);
+    return answer_now(handler, connection, reply, bytes);
+}
+
 static enum hf_handled stall(struct hf_connection *connection, enum hf_stall why)
 {
     connection->stall = why;
@@ -69,36 +86,81 @@ static struct hf_awaiting *await_commit(struct hf_handler *handler,
     awaiting->lsn = lsn;
     awaiting->slot = connection->slot;
     awaiting->generation = connection->generation;
+    awaiting->large = NULL;
     connection->awaiting++;
     return awaiting;
 }
 
+static size_t encode_no(uint8_t *out, const struct hf_frame *frame,
+                        const struct hf_outcome *outcome)
+{
+    const struct hf_short answer = {
+        .result = outcome->result,
+        .field = outcome->field,
+        .available = outcome->availability.available,
+        .version = outcome->availability.version,
+        .state = outcome->state,
+        .line = outcome->line,
+    };
+    return hf_reply_encode_answer(out, frame->operation, frame->tag, &answer);
+}
+
 /* Encodes what the engine said into `out`. Returns the size of the reply. */
-static size_t encode_outcome(uint8_t *out, const struct hf_frame *frame,
-                             const struct hf_outcome *outcome)
+static size_t encode_outcome(const struct hf_handler *handler, uint8_t *out,
+                             const struct hf_frame *frame, const struct hf_outcome *outcome)
 {
     if (hf_result_group(outcome->result) != HF_GROUP_YES)
-        return hf_reply_encode_short(out, frame->operation, frame->tag, outcome->result,
-                                     outcome->field, outcome->availability.available,
-                                     outcome->availability.version);
-    if (frame->operation == HF_OP_INVENTORY_CREATE || frame->operation == HF_OP_INVENTORY_GET)
+        return encode_no(out, frame, outcome);
+    switch (frame->operation) {
+    case HF_OP_INVENTORY_CREATE:
+    case HF_OP_INVENTORY_GET:
         return hf_reply_encode_inventory(out, frame->operation, frame->tag, outcome->result,
                                          &outcome->inventory);
-    return hf_reply_encode_reservation(out, frame->operation, frame->tag, outcome->result,
-                                       &outcome->reservation, outcome->repeated);
+    case HF_OP_INVENTORY_SET:
+    case HF_OP_INVENTORY_SETTINGS:
+        return hf_reply_encode_settings(out, frame->operation, frame->tag, outcome->result,
+                                        &outcome->inventory, &outcome->settings,
+                                        outcome->settings_sequence);
+    case HF_OP_BATCH:
+    case HF_OP_RESERVATION_LIST:
+        return hf_reply_encode_reservations(out, frame->operation, frame->tag, outcome->result,
+                                            frame->operation == HF_OP_BATCH ? 0 : outcome->next,
+                                            handler->rooms->entries, outcome->count);
+    default:
+        return hf_reply_encode_reservation(out, frame->operation, frame->tag, outcome->result,
+                                           &outcome->reservation, outcome->repeated);
+    }
+}
+
+/* True if the reply is one of those that fit where they wait for commit: nearly all. */
+static bool is_small(const struct hf_frame *frame, const struct hf_outcome *outcome)
+{
+    if (hf_result_group(outcome->result) != HF_GROUP_YES)
+        return true;
+    return frame->operation >= HF_OP_RESERVE && frame->operation <= HF_OP_LEAVE &&
+           hf_id_is_zero(&outcome->reservation.linked_id);
 }
 
 static enum hf_handled answer_outcome(struct hf_handler *handler, struct hf_connection *connection,
                                       const struct hf_frame *frame,
                                       const struct hf_outcome *outcome)
 {
-    if (outcome->wait_for_lsn != 0) {
+    if (HF_LIKELY(outcome->wait_for_lsn != 0 && is_small(frame, outcome))) {
         struct hf_awaiting *awaiting = await_commit(handler, connection, outcome->wait_for_lsn);
-        awaiting->frame_bytes = (uint32_t)encode_outcome(awaiting->frame, frame, outcome);
+        awaiting->frame_bytes = (uint32_t)encode_outcome(handler, awaiting->frame, frame, outcome);
         return HF_HANDLED;
     }
-    uint8_t reply[HF_RESERVATION_REPLY_BYTES];
-    return answer_now(handler, connection, reply, encode_outcome(reply, frame, outcome));
+    size_t bytes = encode_outcome(handler, handler->scratch, frame, outcome);
+    if (outcome->wait_for_lsn == 0)
+        return answer_now(handler, connection, handler->scratch, bytes);
+    uint8_t *large = malloc(bytes);
+    if (large == NULL)
+        return HF_HANDLED_NO_MEMORY;
+    memcpy(large, handler->scratch, bytes);
+    struct hf_awaiting *awaiting = await_commit(handler, connection, outcome->wait_for_lsn);
+    awaiting->large = large;
+    awaiting->frame_bytes = (uint32_t)bytes;
+    return HF_HANDLED;
 }
 
 static enum hf_handled put_aside(struct hf_handler *handler, struct hf_connection *connection,
@@ -126,9 +188,22 @@ static enum hf_handled handle_list(struct hf_handler *handler, struct hf_connect
                                    const struct hf_frame *frame, const struct hf_request *request)
 {
     uint32_t next;
-    uint32_t count = hf_engine_list_inventories(handler->actor, request->from, request->limit,
-                                                handler->page, &next);
-    size_t bytes = hf_reply_encode_page(handler->scratch, frame->tag, next, handler->page, count);
+    struct hf_inventory *page = handler->rooms->inventories;
+    uint32_t count =
+        hf_engine_list_inventories(handler->actor, request->from, request->limit, page, &next);
+    size_t bytes = hf_reply_encode_page(handler->scratch, frame->tag, next, page, count);
+    return answer_now(handler, connection, handler->scratch, bytes);
+}
+
+static enum hf_handled handle_availability(struct hf_handler *handler,
+                                           struct hf_connection *connection,
+                                           const struct hf_frame *frame,
+                                           const struct hf_request *request)
+{
+    struct hf_availability_entry *entries = handler->rooms->availability;
+    hf_engine_availability(handler->actor, request->ids, request->count, entries);
+    size_t bytes =
+        hf_reply_encode_availability(handler->scratch, frame->tag, entries, request->count);
     return answer_now(handler, connection, handler->scratch, bytes);
 }
 
@@ -145,7 +220,9 @@ static bool begin_hash(struct hf_handler *handler, struct hf_connection *connect
     }
     connection->hash_tries++;
     connection->hash_lsn_before = lsn;
-    return hf_state_hash_begin(connection->hashing, &handler->server->store->engine.region) == 0;
+    const struct hf_engine *engine = &handler->server->store->engine;
+    return hf_state_hash_begin(connection->hashing, &engine->region,
+                               hf_engine_forget_before_ns(engine)) == 0;
 }
 
 static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connection *connection,
@@ -184,18 +261,27 @@ static enum hf_handled handle_request(struct hf_handler *handler, struct hf_conn
                                       const struct hf_request *request)
 {
     struct hf_outcome outcome;
-    if (hf_engine_execute(handler->actor, request, &outcome)) {
+    if (hf_request_needs_clock(request->operation))
+        handler->actor->now_ns = hf_server_clock_now_ns(&handler->server->store->log.clock);
+    if (hf_engine_execute(handler->actor, request, handler->rooms->entries, &outcome)) {
         if (hf_outcome_put_aside(&outcome))
             return put_aside(handler, connection, frame, &outcome);
         return answer_outcome(handler, connection, frame, &outcome);
     }
-    if (request->operation == HF_OP_INVENTORY_LIST)
+    switch (request->operation) {
+    case HF_OP_INVENTORY_LIST:
         return handle_list(handler, connection, frame, request);
-    if (request->operation == HF_OP_STATE_HASH)
+    case HF_OP_AVAILABILITY:
+        return handle_availability(handler, connection, frame, request);
+    case HF_OP_STATE_HASH:
         return handle_hash(handler, connection, frame);
-    if (request->operation == HF_OP_INFO)
+    case HF_OP_INFO:
         return handle_info(handler, connection, frame);
-    return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE); /* PING */
+    case HF_OP_PING:
+        return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE);
+    default:
+        return answer_short(handler, connection, frame, HF_UNKNOWN_OPERATION, HF_FIELD_OPERATION);
+    }
 }
 
 /* A length that cannot be right: the next frame cannot be found. Answer, and close. */
@@ -215,8 +301,9 @@ uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *by
     hf_frame_read(bytes, &frame);
     if (frame.frame_bytes < HF_FRAME_HEADER_BYTES || frame.frame_bytes > count)
         return 0;
-    /* RESERVE, RESERVATION_GET and CANCEL have their id at the same place. */
-    if (frame.operation >= HF_OP_RESERVE && frame.frame_bytes >= HF_FRAME_HEADER_BYTES + 16) {
+    /* All about one reservation have its id at the same place. */
+    if (frame.operation >= HF_OP_RESERVE && frame.operation <= HF_OP_LEAVE &&
+        frame.frame_bytes >= HF_FRAME_HEADER_BYTES + 16) {
         struct hf_id id;
         memcpy(id.bytes, bytes + HF_FRAME_HEADER_BYTES, sizeof id.bytes);
         const struct hf_region *region = &handler->server->store->engine.region;
@@ -251,10 +338,12 @@ enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connect
 
     struct hf_request request;
     enum hf_field field = HF_FIELD_NONE;
-    enum hf_result result = hf_request_decode(bytes, &frame, &request, &field);
+    unsigned line = 0;
+    enum hf_result result =
+        hf_request_decode(bytes, &frame, &request, &handler->rooms->request, &field, &line);
     enum hf_handled handled;
     if (HF_UNLIKELY(result != HF_OK))
-        handled = answer_short(handler, connection, &frame, result, field);
+        handled = answer_bad(handler, connection, &frame, result, field, line);
     else if (HF_UNLIKELY(handler->refusing))
         handled = answer_short(handler, connection, &frame, HF_SHUTTING_DOWN, HF_FIELD_NONE);
     else

@@ -18,9 +18,9 @@ struct hf_handler {
     struct hf_actor *actor;
     struct hf_await *await;
     struct hf_chunk_pool *pool;
-    bool refusing;             /* every request is answered with SHUTTING_DOWN */
-    struct hf_inventory *page; /* room for one page of inventories */
-    uint8_t *scratch;          /* room for one reply */
+    bool refusing;                  /* every request is answered with SHUTTING_DOWN */
+    struct hf_handler_rooms *rooms; /* for what requests and replies carry in lists */
+    uint8_t *scratch;               /* room for one reply */
 };
 
 enum hf_handled {

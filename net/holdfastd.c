@@ -29,7 +29,9 @@ static const char usage_text[] =
     "                          who were told \"yes\" may have nothing.\n"
     "  --max-inventories N     1 to 16777216                                  [65536]\n"
     "  --max-reservations N    1 to 2147418112; memory is paid as it is used, [16777216]\n"
-    "                          72 bytes each at the most\n"
+    "                          up to 96 bytes each\n"
+    "  --retain DURATION       how long finished reservations are kept, and [24h]\n"
+    "                          their ids known, such as 90s, 15m, 24h, 30d\n"
     "  --segment-bytes N       size of the log's files, for a new log:        [16777216]\n"
     "                          1 MiB to 2 GiB, a multiple of 4096\n"
     "  --writes-in-flight N    log writes at once, 1 to 8       [1; 4 when a group fills a block]\n"
@@ -64,6 +66,18 @@ static enum hf_durability parse_durability(const char *text)
     exit(EXIT_USAGE);
 }
 
+static uint64_t parse_retain(const char *text)
+{
+    uint64_t retain_ns;
+    if (hf_duration_parse(text, &retain_ns) && retain_ns >= HF_NS_PER_S)
+        return retain_ns;
+    fprintf(
+        stderr,
+        "holdfastd: --retain %s: must be a duration of 1s or more, such as 90s, 15m, 24h, 30d\n",
+        text);
+    exit(EXIT_USAGE);
+}
+
 static uint64_t parse_segment_bytes(const char *option, const char *text)
 {
     uint64_t bytes = parse_number(option, text, HF_MIN_SEGMENT_BYTES, HF_MAX_SEGMENT_BYTES);
@@ -85,6 +99,7 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         {"max-reservations", required_argument, NULL, 'r'},
         {"segment-bytes", required_argument, NULL, 's'},
         {"writes-in-flight", required_argument, NULL, 'f'},
+        {"retain", required_argument, NULL, 'R'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -118,6 +133,9 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         case 'f':
             options->store.writes_inflight =
                 (uint32_t)parse_number(name, optarg, 1, HF_MAX_INFLIGHT);
+            break;
+        case 'R':
+            options->store.retain_ns = parse_retain(optarg);
             break;
         case 'h':
             fputs(usage_text, stdout);

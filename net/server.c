@@ -248,4 +248,5 @@ void hf_server_describe(struct hf_server *server, struct hf_info *info)
         info->connections += hf_load_relaxed(&server->workers[i]->connection_count);
         info->reservations += hf_load_relaxed(&server->workers[i]->actor.made);
     }
+    info->reservations -= hf_load_relaxed(&store->engine.reclaimed);
 }

@@ -311,7 +311,8 @@ void hf_traffic_deliver(struct hf_worker *worker)
         if (connection->socket >= 0 && connection->generation == front->generation) {
             connection->awaiting--;
             if (!connection->broken) {
-                if (hf_output_append(&connection->output, &worker->pool, front->frame,
+                if (hf_output_append(&connection->output, &worker->pool,
+                                     front->large != NULL ? front->large : front->frame,
                                      front->frame_bytes))
                     mark_dirty(worker, connection);
                 else

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "engine/lapse.h"
 #include "net/traffic.h"
 
 #define RING_ENTRIES 1024
@@ -17,6 +18,9 @@
  * completed, and the replies that it commits, do not wait for a long turn. */
 #define TURN_FRAMES    512
 #define AWAIT_CAPACITY 32768
+
+/* Of what is due (lapsed holds, ended retentions), done in one turn. */
+#define TICK_BUDGET 512
 
 /* Shutting down: how long requests are still executed, and how long connections are waited for. */
 #define DRAIN_SERVE_NS (200 * HF_NS_PER_MS)
@@ -30,6 +34,7 @@
 #define PAUSE_LOG_NS      (200 * HF_NS_PER_US) /* the log has no room */
 #define PAUSE_SEGMENT_NS  (1 * HF_NS_PER_MS)   /* the next segment is being prepared */
 #define PAUSE_STOPPING_NS (2 * HF_NS_PER_MS)
+#define PAUSE_LIMBO_NS    (5 * HF_NS_PER_MS)   /* cells wait until nobody stands on them */
 #define PAUSE_ATTEST_NS   (20 * HF_NS_PER_MS)  /* idle: attest what is committed */
 #define PAUSE_ACCEPT_NS   (100 * HF_NS_PER_MS) /* out of descriptors, or peers slow to end */
 
@@ -194,7 +199,18 @@ static bool any_stalled(const struct hf_worker *worker, enum hf_stall why)
     return false;
 }
 
-/* How long this worker may sleep; 0: as long as nothing completes. */
+/* Worker 0 keeps the time: it wakes when something is due. */
+static uint64_t until_due_ns(struct hf_worker *worker)
+{
+    if (worker->index != 0)
+        return worker->actor.limbo.count != 0 ? PAUSE_LIMBO_NS : UINT64_MAX;
+    uint64_t until_ns = hf_engine_sleep(&worker->actor);
+    if (until_ns == UINT64_MAX)
+        return UINT64_MAX;
+    return until_ns > worker->actor.now_ns ? until_ns - worker->actor.now_ns : 1;
+}
+
+/* How long this worker may sleep but for what is due; UINT64_MAX: as long as nothing completes. */
 static uint64_t longest_pause_ns(struct hf_worker *worker)
 {
     if (any_stalled(worker, HF_STALL_BUSY))
@@ -209,7 +225,7 @@ static uint64_t longest_pause_ns(struct hf_worker *worker)
         return PAUSE_ATTEST_NS;
     if (worker->accept_failed || worker->shut_count != 0)
         return PAUSE_ACCEPT_NS;
-    return 0;
+    return UINT64_MAX;
 }
 
 /* True if a reply can be delivered already, so that there is no time to sleep. */
@@ -245,23 +261,38 @@ static void wake_others(struct hf_worker *worker)
 static bool wait_for_events(struct hf_worker *worker)
 {
     int result;
-    if (announce_waiting(worker)) {
+    if (announce_waiting(worker) || worker->backlog) {
         result = io_uring_submit_and_get_events(&worker->ring);
     } else {
         uint64_t pause_ns = longest_pause_ns(worker);
+        uint64_t due_ns = until_due_ns(worker);
+        if (pause_ns > due_ns)
+            pause_ns = due_ns;
         struct __kernel_timespec timeout = {
             .tv_sec = (long long)(pause_ns / HF_NS_PER_S),
             .tv_nsec = (long long)(pause_ns % HF_NS_PER_S),
         };
         struct io_uring_cqe *cqe;
         result = io_uring_submit_and_wait_timeout(&worker->ring, &cqe, 1,
-                                                  pause_ns != 0 ? &timeout : NULL, NULL);
+                                                  pause_ns != UINT64_MAX ? &timeout : NULL, NULL);
+        if (worker->index == 0)
+            hf_engine_awake(&worker->actor);
     }
     /* Relaxed: a message on its way costs one turn, no more. */
     hf_store_relaxed(&worker->waiting_lsn, 0);
     HF_CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
              result == -EBUSY);
     return result == -ETIME;
+}
+
+/* What is due, a little of it. The time keeper is woken if what this turn filed is due earlier. */
+static void keep_time(struct hf_worker *worker)
+{
+    /* Deadlines are asked by the newest time that this turn has read. */
+    worker->backlog = !worker->done && hf_engine_tick(&worker->actor, TICK_BUDGET);
+    if (worker->actor.wake && worker->index != 0)
+        hf_worker_send(&worker->ring, worker->server->workers[0], HF_MESSAGE_WAKE, 0);
+    worker->actor.wake = false;
 }
 
 static uint32_t reap(struct hf_worker *worker)
@@ -320,11 +351,17 @@ static void serve(struct hf_worker *worker)
     while (!is_finished(worker)) {
         bool timed_out = wait_for_events(worker);
         worker->actor.now_ns = hf_server_clock_now_ns(&worker->server->store->log.clock);
+        if (!worker->done)
+            hf_actor_enter(&worker->actor);
         uint32_t events = reap(worker);
         if (worker->accept_failed && !worker->stopping &&
             worker->actor.now_ns - worker->accept_failed_ns > PAUSE_ACCEPT_NS)
             arm_accept(worker);
         hf_traffic_retry(worker);
+        if (!worker->done) {
+            keep_time(worker);
+            hf_actor_exit(&worker->actor);
+        }
         hf_flusher_run(flusher_of(worker), &worker->queue.queue);
         if (timed_out && events == 0 && !worker->stopping)
             hf_flusher_attest(flusher_of(worker), &worker->queue.queue);
@@ -346,8 +383,10 @@ static int open_worker(struct hf_worker *worker)
     if (result != 0)
         return result;
     hf_uring_queue_init(&worker->queue, &worker->ring, hf_event_make(HF_EVENT_LOG, 0));
-    hf_actor_init(&worker->actor, &worker->server->store->engine, &worker->server->store->log.ring);
-    result = open_buffers(worker);
+    result = hf_actor_init(&worker->actor, &worker->server->store->engine,
+                           &worker->server->store->log.ring);
+    if (result == 0)
+        result = open_buffers(worker);
     if (result == 0)
         result = hf_await_init(&worker->await, AWAIT_CAPACITY);
     if (result == 0)

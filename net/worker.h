@@ -6,6 +6,7 @@
  *   reap      accepts, receives (frames are executed at once), sends, log writes, messages; what is
  *             beyond some hundred frames waits for the next turn
  *   retry     frames that could not be executed before
+ *   tick      what is due: holds lapse, finished reservations are forgotten
  *   flush     what this turn appended goes into a block, if the flusher's role is free
  *   deliver   replies whose LSN is committed go into their connections' output
  *   wake      other workers that sleep on an LSN that is committed now
@@ -55,6 +56,7 @@ struct hf_worker {
     struct hf_await await;
     struct hf_chunk_pool pool;
     struct hf_handler handler;
+    bool backlog;         /* more is due than was done in this turn */
     uint64_t commit_seen; /* the others were woken up to here */
     uint32_t turn_frames; /* executed in this turn */
 

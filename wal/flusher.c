@@ -167,11 +167,16 @@ static bool may_submit(const struct hf_flusher *flusher, uint32_t record_count)
 static void seal_and_submit(struct hf_flusher *flusher, struct hf_write_queue *queue)
 {
     for (;;) {
-        uint32_t count = hf_ring_published(flusher->ring, HF_MAX_BLOCK_RECORDS);
+        /* Of a chain whose rest is not published yet, nothing is written. */
+        uint32_t published = hf_ring_published(flusher->ring, HF_MAX_BLOCK_RECORDS);
+        uint32_t count = published == HF_MAX_BLOCK_RECORDS
+                             ? published
+                             : hf_ring_whole(flusher->ring, published);
         if (!may_submit(flusher, count) || !make_room(flusher))
             return;
         uint32_t fitting = room(flusher) / HF_RECORD_BYTES - 1;
-        submit(flusher, queue, 0, count < fitting ? count : fitting);
+        /* 0, an empty block, where a chain comes next that the segment's rest has no room for. */
+        submit(flusher, queue, 0, hf_ring_whole(flusher->ring, count < fitting ? count : fitting));
     }
 }
 
@@ -187,7 +192,8 @@ static void limit_credits(struct hf_flusher *flusher)
 static void commit_published(struct hf_flusher *flusher)
 {
     uint64_t next = hf_load_relaxed(&flusher->ring->drained); /* the role is the consumer */
-    uint32_t count = hf_ring_published(flusher->ring, (uint32_t)flusher->ring->slot_count);
+    uint32_t published = hf_ring_published(flusher->ring, (uint32_t)flusher->ring->slot_count);
+    uint32_t count = hf_ring_whole(flusher->ring, published);
     hf_store_seq_cst(&flusher->commit_lsn, next + count - 1); /* as in retire() */
 }
 

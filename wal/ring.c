@@ -50,7 +50,7 @@ void hf_ring_producer_close(struct hf_ring_producer *producer)
 bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count)
 {
     struct hf_ring *ring = producer->ring;
-    HF_CHECK(count <= CREDIT_BATCH);
+    HF_CHECK(count <= HF_RING_MAX_CREDITS);
     /* Acquire, pairs with the CAS below: whoever raised `credited` had seen a `drained` that
      * allowed it, and we must see one at least as new, or `room` would wrap. */
     uint64_t credited = hf_load_acquire(&ring->credited);
@@ -62,7 +62,7 @@ bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count)
         if (end > limit)
             end = limit;
         uint64_t room = credited < end ? end - credited : 0;
-        uint32_t wanted = CREDIT_BATCH - producer->credits;
+        uint32_t wanted = (count > CREDIT_BATCH ? count : CREDIT_BATCH) - producer->credits;
         if (wanted > room)
             wanted = (uint32_t)room;
         if (producer->credits + wanted < count)
@@ -91,6 +91,17 @@ uint32_t hf_ring_published(const struct hf_ring *ring, uint32_t limit)
            hf_load_acquire(&ring->slots[(lsn + count) & (ring->slot_count - 1)].lsn) == lsn + count)
         count++;
     return count;
+}
+
+uint32_t hf_ring_whole(const struct hf_ring *ring, uint32_t count)
+{
+    if (count == 0)
+        return 0;
+    uint64_t last = hf_load_relaxed(&ring->drained) + count - 1; /* ours alone */
+    const uint8_t *image = ring->slots[last & (ring->slot_count - 1)].image;
+    uint32_t index = image[HF_RECORD_CHAIN_INDEX - HF_RECORD_IMAGE];
+    uint32_t length = image[HF_RECORD_CHAIN_LENGTH - HF_RECORD_IMAGE];
+    return index + 1 < length ? count - (index + 1) : count;
 }
 
 void hf_ring_drain(struct hf_ring *ring, uint8_t *records, uint32_t count)

@@ -52,6 +52,8 @@ struct hf_ring {
     uint64_t slot_count; /* a power of two */
 };
 
+#define HF_RING_MAX_CREDITS 256
+
 /* One thread's access to a ring. */
 struct hf_ring_producer {
     struct hf_ring *ring;
@@ -68,7 +70,8 @@ void hf_ring_producer_close(struct hf_ring_producer *producer); /* returns unuse
 /* Fetches more credits. False: the ring is full, and nothing was changed. */
 bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count);
 
-/* Makes sure that the producer holds at least `count` credits (at most 64). False: ring full. */
+/* Makes sure that the producer holds at least `count` credits (at most HF_RING_MAX_CREDITS). False:
+ * ring full. */
 static inline bool hf_ring_credit(struct hf_ring_producer *producer, uint32_t count)
 {
     return producer->credits >= count || hf_ring_credit_slow(producer, count);
@@ -85,6 +88,18 @@ static inline struct hf_ring_slot *hf_ring_reserve(struct hf_ring_producer *prod
     return &ring->slots[*lsn & (ring->slot_count - 1)];
 }
 
+/* Spends `count` credits: the LSNs from the returned one on are this chain's. */
+static inline uint64_t hf_ring_reserve_chain(struct hf_ring_producer *producer, uint32_t count)
+{
+    producer->credits -= count;
+    return hf_fetch_add_acq_rel(&producer->ring->tail, count); /* as in hf_ring_reserve() */
+}
+
+static inline struct hf_ring_slot *hf_ring_slot(const struct hf_ring *ring, uint64_t lsn)
+{
+    return &ring->slots[lsn & (ring->slot_count - 1)];
+}
+
 static inline void hf_ring_publish(struct hf_ring_slot *slot, uint64_t lsn)
 {
     /* Pairs with the acquire in hf_ring_published(): the image is whole when the LSN is seen. */
@@ -97,6 +112,10 @@ void hf_ring_limit(struct hf_ring *ring, uint64_t records);
 
 /* Consumer: how many records from `drained` on are published without a gap, at most `limit`. */
 uint32_t hf_ring_published(const struct hf_ring *ring, uint32_t limit);
+
+/* Consumer: how many of the first `count` published records are left if the last chain among them
+ * has to be whole. */
+uint32_t hf_ring_whole(const struct hf_ring *ring, uint32_t count);
 
 /* Consumer: copies `count` published records to `records` and frees their slots. */
 void hf_ring_drain(struct hf_ring *ring, uint8_t *records, uint32_t count);

@@ -42,6 +42,7 @@ struct hf_embedded_options {
     uint32_t max_reservations; /* 0: 16777216; memory is paid as it is used */
     uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 16 MiB */
     uint32_t writes_inflight;  /* log writes at once, 1 .. 8; 0: as is best */
+    uint64_t retain_ns;        /* how long finished reservations are kept; 0: 24 h */
     bool memory; /* commit when the log's buffer has the record; the disk has it within 10 ms, and a
                     crash before that loses it */
 };
@@ -63,8 +64,8 @@ int hf_session_open(struct hf_embedded *db, struct hf_session **session);
 void hf_session_close(struct hf_session *session);
 
 /*
- * Executes RESERVE, CANCEL, RESERVATION_GET, INVENTORY_CREATE or INVENTORY_GET. Returns
- * reply->result. What it says may be told to anyone only when *wait_for_lsn is committed
+ * Executes any request about reservations and inventories; for HISTORY and watching see below.
+ * Returns reply->result; lists of the answer stand until the session's next call. What it says may be told to anyone only when *wait_for_lsn is committed
  * (ACK-AFTER-COMMIT); 0: at once. Does not block, but for a full log (while the disk catches up).
  */
 unsigned hf_session_call(struct hf_session *session, const struct hf_request *request,

@@ -20,10 +20,40 @@ extern "C" {
     X(FOUND, 102, "here is what was asked for")                                                    \
     X(CREATED, 103, "the inventory exists with these parameters")                                  \
     X(OK, 104, "done")                                                                             \
+    X(CONFIRMED, 105, "the reservation is confirmed")                                              \
+    X(RELEASED, 106, "the hold is released and its units were given back, once")                   \
+    X(EXTENDED, 107, "the hold lasts until the deadline told here")                                \
+    X(CHANGED, 108, "the reservation has the quantity told here")                                  \
+    X(MOVED, 109, "the reservation belongs to the customer told here")                             \
+    X(JOINED, 110, "the reservation stands in the waiting list, or got its offer")                 \
+    X(LEFT, 111, "the reservation is no longer in the waiting list")                               \
+    X(BATCH_DONE, 112, "every line of the batch took effect, at one instant")                      \
+    X(SET, 113, "the settings are in force")                                                       \
+    X(SUBSCRIBED, 114, "records follow in frames of this tag")                                     \
+    X(RECORDS, 115, "committed records, in order")                                                 \
+    X(FELL_BEHIND, 116, "the subscription is behind by more than is kept in memory; it goes on")   \
+    X(UNSUBSCRIBED, 117, "no more records follow")                                                 \
     X(SOLD_OUT, 200, "fewer units are available than were asked for; nothing changed")             \
     X(NOT_FOUND, 201, "there is no reservation with this id; nothing changed")                     \
+    X(TOO_LATE, 202, "the request's not_after has passed; nothing changed")                        \
+    X(HOLD_EXPIRED, 203, "the hold's deadline has passed; its units are no longer the customer's") \
+    X(NOT_OPEN, 204, "sales have not opened yet; nothing changed")                                 \
+    X(CLOSED, 205, "sales are closed; nothing changed")                                            \
+    X(PAUSED, 206, "sales are paused; nothing changed")                                            \
+    X(QTY_NOT_ALLOWED, 207, "the inventory allows no claim of that quantity; nothing changed")     \
+    X(TTL_NOT_ALLOWED, 208, "the inventory allows no hold of that length; nothing changed")        \
+    X(CUSTOMER_LIMIT, 209, "the customer would have more than one customer may; nothing changed")  \
+    X(WAITING_LIST, 210, "a waiting list stands before new claims: join it; nothing changed")      \
+    X(WAITING_FULL, 211, "the waiting list is full, or there is none; nothing changed")            \
+    X(NOT_SOLD_OUT, 212, "the units can be had: claim them instead of joining; nothing changed")   \
+    X(CANCEL_TOO_LATE, 213, "the cut-off for cancellations has passed; nothing changed")           \
+    X(BELOW_SOLD, 214, "more is held and confirmed than this limit; nothing changed")              \
+    X(LSN_NOT_KEPT, 215, "the log no longer holds that LSN; the answer tells the first it holds")  \
     X(ID_REUSED, 300, "this reservation id stands for other parameters; `field` names which")      \
     X(INVENTORY_EXISTS, 301, "this inventory has other parameters; `field` names which")           \
+    X(VERSION_MISMATCH, 302, "the inventory has another version; nothing changed")                 \
+    X(SEQUENCE_MISMATCH, 303, "the reservation has another sequence; nothing changed")             \
+    X(WRONG_STATE, 304, "the reservation's state does not allow this; nothing changed")            \
     X(BAD_FRAME, 400, "the frame's length or reserved bytes do not fit its operation")             \
     X(UNKNOWN_OPERATION, 401, "this server does not know the operation")                           \
     X(UNSUPPORTED_VERSION, 402, "this server does not speak that protocol version")                \
@@ -35,6 +65,7 @@ extern "C" {
     X(INVENTORIES_FULL, 501, "the server holds as many inventories as --max-inventories allows")   \
     X(SHUTTING_DOWN, 502, "the server is stopping; nothing was done")                              \
     X(STORAGE_FULL, 503, "the disk has no room for the log; nothing was done")                     \
+    X(CUSTOMERS_FULL, 504, "no room for another customer's count; nothing was done")               \
     X(OUTCOME_UNKNOWN, 600, "no answer came; repeat the same id, or look it up, to learn it")      \
     X(NOT_CONNECTED, 601, "the server could not be reached; the request was never sent")
 
@@ -65,7 +96,7 @@ const char *hf_result_name(unsigned result);
 /* The meaning in one sentence, or a sentence made from the group. Static storage. */
 const char *hf_result_meaning(unsigned result);
 
-/* Fields that a BAD_FIELD, ID_REUSED or INVENTORY_EXISTS reply can name. X(name, number, text) */
+/* Fields that a reply can name. X(name, number, text) */
 #define HF_FIELDS(X)                                                                               \
     X(NONE, 0, "")                                                                                 \
     X(RESERVATION_ID, 1, "reservation_id")                                                         \
@@ -78,7 +109,24 @@ const char *hf_result_meaning(unsigned result);
     X(RESERVED, 8, "reserved bytes")                                                               \
     X(FRAME_BYTES, 9, "frame_bytes")                                                               \
     X(OPERATION, 10, "operation")                                                                  \
-    X(VERSION, 11, "version")
+    X(VERSION, 11, "version")                                                                      \
+    X(TTL, 12, "ttl")                                                                              \
+    X(NEW_ID, 13, "new_id")                                                                        \
+    X(SELL_LIMIT, 14, "sell_limit")                                                                \
+    X(CUSTOMER_LIMIT, 15, "customer_limit")                                                        \
+    X(MIN_QTY, 16, "min_qty")                                                                      \
+    X(MAX_QTY, 17, "max_qty")                                                                      \
+    X(WAITING_LIMIT, 18, "waiting_limit")                                                          \
+    X(FLAGS, 19, "flags")                                                                          \
+    X(WINDOW, 20, "closes_at")                                                                     \
+    X(LONGEST_HOLD, 21, "longest_hold")                                                            \
+    X(OFFER_TTL, 22, "offer_ttl")                                                                  \
+    X(COUNT, 23, "count")                                                                          \
+    X(STATE, 24, "state")                                                                          \
+    X(CURSOR, 25, "cursor")                                                                        \
+    X(KIND, 26, "kind")                                                                            \
+    X(SETTINGS, 27, "settings")                                                                    \
+    X(TIME, 28, "time")
 
 enum hf_field {
 #define X(name, number, text) HF_FIELD_##name = number,

@@ -8,6 +8,8 @@
  *
  * What must hold:
  *   - an accepted header is sealed to the same bytes again; so is an accepted image;
+ *   - the engine's decoder and that of the ledger of holdfast-wal, which share no code, accept the
+ *     same images, but for a hold whose deadline is not ahead of it: only the ledger judges that;
  *   - a block of which one byte was changed is never accepted;
  *   - the reader gives exactly the blocks before the first that was changed, as they were written;
  *   - then it ends as the policy in wal/reader.h says, decided here a second time from the bytes:
@@ -26,6 +28,7 @@
 #include "engine/image.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/lib/process.h"
+#include "tools/ledger_image.h"
 #include "wal/block.h"
 #include "wal/io.h"
 #include "wal/reader.h"
@@ -51,22 +54,64 @@ struct log {
 
 /* ---- making a log ----------------------------------------------------------------------- */
 
-static void make_image(struct hf_fuzz *fuzz, uint8_t *record)
+static void make_inventory_image(struct hf_fuzz *fuzz, uint8_t *record, uint64_t made_at_ns,
+                                 uint64_t changed_at_ns)
 {
-    uint64_t made_at_ns = hf_fuzz_next(fuzz) >> 2;
-    uint64_t changed_at_ns = made_at_ns + hf_fuzz_below(fuzz, 1000);
-    if (hf_fuzz_one_in(fuzz, 4)) {
-        struct hf_inventory inventory = {
-            .inventory_id = hf_fuzz_number(fuzz),
-            .product_id = hf_fuzz_number(fuzz),
-            .made_at_ns = made_at_ns,
-            .capacity = 1 + (uint32_t)hf_fuzz_below(fuzz, HF_MAX_UNITS),
-            .sell_limit = 1 + (uint32_t)hf_fuzz_below(fuzz, HF_MAX_UNITS),
-        };
-        hf_image_encode_inventory(record, &inventory, 1 + (uint32_t)hf_fuzz_below(fuzz, 9),
-                                  changed_at_ns);
-        return;
-    }
+    uint32_t min_qty = (uint32_t)hf_fuzz_number(fuzz), max_qty = (uint32_t)hf_fuzz_number(fuzz);
+    struct hf_inventory inventory = {
+        .inventory_id = hf_fuzz_number(fuzz),
+        .product_id = hf_fuzz_number(fuzz),
+        .made_at_ns = made_at_ns,
+        .capacity = 1 + (uint32_t)hf_fuzz_below(fuzz, HF_MAX_UNITS),
+        .flags = (uint32_t)hf_fuzz_below(fuzz, 32),
+        .version = (uint32_t)hf_fuzz_number(fuzz),
+    };
+    struct hf_settings settings = {
+        .sell_limit = (uint32_t)hf_fuzz_below(fuzz, HF_MAX_UNITS + 1),
+        .customer_limit = (uint32_t)hf_fuzz_number(fuzz),
+        .min_qty = max_qty != 0 && min_qty > max_qty ? max_qty : min_qty,
+        .max_qty = max_qty,
+        .waiting_limit = (uint32_t)hf_fuzz_number(fuzz),
+        .flags = (uint32_t)hf_fuzz_below(fuzz, 32),
+        .opens_at_ns = hf_fuzz_number(fuzz),
+        .closes_at_ns = hf_fuzz_number(fuzz),
+        .longest_hold_ns = hf_fuzz_number(fuzz) % (HF_MAX_TTL_NS + 1),
+        .cancel_until_ns = hf_fuzz_number(fuzz),
+        .offer_ttl_ns = hf_fuzz_number(fuzz) % (HF_MAX_TTL_NS + 1),
+    };
+    hf_image_encode_inventory(record, &inventory, &settings, 1 + (uint32_t)hf_fuzz_below(fuzz, 9),
+                              changed_at_ns);
+}
+
+/* Ways of making and reasons that go with a state: one of those that there are. */
+static void make_notes(struct hf_fuzz *fuzz, enum hf_state state, struct hf_image_notes *notes)
+{
+    static const uint8_t made[] = {HF_STATE_HELD, HF_STATE_WAITING, 0};
+    bool was_held =
+        state == HF_STATE_HELD || state == HF_STATE_RELEASED || state == HF_STATE_EXPIRED;
+    *notes = (struct hf_image_notes){
+        .inventory_version = (uint32_t)hf_fuzz_number(fuzz),
+        .origin = (uint32_t)hf_fuzz_number(fuzz),
+        .made_as = made[hf_fuzz_below(fuzz, was_held ? 2 : 3)],
+        .flags = hf_state_is_active(state) ? (uint8_t)hf_fuzz_below(fuzz, 2) : 0,
+        .chain_length = hf_fuzz_one_in(fuzz, 4) ? 1 + (uint8_t)hf_fuzz_below(fuzz, 128) : 0,
+    };
+    if (notes->chain_length != 0)
+        notes->chain_index = (uint8_t)hf_fuzz_below(fuzz, notes->chain_length);
+    if (state == HF_STATE_WAITING || hf_fuzz_one_in(fuzz, 4))
+        notes->made_as = HF_STATE_WAITING;
+    bool from_list = notes->made_as == HF_STATE_WAITING && hf_fuzz_one_in(fuzz, 2);
+    if (state == HF_STATE_EXPIRED)
+        notes->reason = HF_REASON_DEADLINE;
+    else if (from_list && state == HF_STATE_HELD)
+        notes->reason = HF_REASON_OFFER;
+    else if (from_list && state == HF_STATE_CANCELLED)
+        notes->reason = HF_REASON_LIMIT;
+}
+
+static void make_reservation_image(struct hf_fuzz *fuzz, uint8_t *record, uint64_t made_at_ns,
+                                   uint64_t changed_at_ns)
+{
     struct hf_reservation reservation = {
         .inventory_id = hf_fuzz_number(fuzz),
         .customer_id = hf_fuzz_number(fuzz),
@@ -74,11 +119,39 @@ static void make_image(struct hf_fuzz *fuzz, uint8_t *record)
         .changed_at_ns = changed_at_ns,
         .qty = 1 + (uint32_t)hf_fuzz_below(fuzz, HF_MAX_UNITS),
         .sequence = 1 + (uint32_t)hf_fuzz_below(fuzz, 9),
-        .state = hf_fuzz_one_in(fuzz, 2) ? HF_STATE_CONFIRMED : HF_STATE_CANCELLED,
+        .state = (enum hf_state)(1 + hf_fuzz_below(fuzz, 6)),
     };
-    hf_id_make(&reservation.id);
+    struct hf_image_notes notes;
+    make_notes(fuzz, reservation.state, &notes);
+    if (reservation.state == HF_STATE_HELD)
+        reservation.deadline_ns = changed_at_ns + 1 + hf_fuzz_below(fuzz, HF_MAX_TTL_NS);
     hf_fuzz_fill(fuzz, reservation.id.bytes, sizeof reservation.id.bytes);
-    hf_image_encode_reservation(record, &reservation, (uint32_t)hf_fuzz_number(fuzz));
+    if (notes.made_as == 0 && hf_fuzz_one_in(fuzz, 2))
+        hf_fuzz_fill(fuzz, reservation.linked_id.bytes, sizeof reservation.linked_id.bytes);
+    hf_image_encode_reservation(record, &reservation, &notes);
+}
+
+static void make_image(struct hf_fuzz *fuzz, uint8_t *record)
+{
+    uint64_t made_at_ns = hf_fuzz_next(fuzz) >> 2;
+    uint64_t changed_at_ns = made_at_ns + hf_fuzz_below(fuzz, 1000);
+    struct hf_inventory inventory;
+    switch (hf_fuzz_below(fuzz, 8)) {
+    case 0:
+    case 1:
+        make_inventory_image(fuzz, record, made_at_ns, changed_at_ns);
+        break;
+    case 2:
+        inventory = (struct hf_inventory){
+            .inventory_id = hf_fuzz_number(fuzz),
+            .available = 1 + (int32_t)hf_fuzz_below(fuzz, HF_MAX_UNITS),
+            .version = (uint32_t)hf_fuzz_number(fuzz),
+        };
+        hf_image_encode_event(record, HF_EVENT_AVAILABLE_AGAIN, &inventory, changed_at_ns);
+        break;
+    default:
+        make_reservation_image(fuzz, record, made_at_ns, changed_at_ns);
+    }
 }
 
 /* Fills in a block's records and seals it. */
@@ -283,6 +356,76 @@ static void fuzz_block(struct hf_fuzz *fuzz, const struct log *log)
     free(bytes);
 }
 
+static void check_inventory_image(struct hf_fuzz *fuzz, const struct hf_image *image)
+{
+    const struct hf_inventory *inventory = &image->inventory;
+    HF_FUZZ_CHECK(fuzz, inventory->capacity >= 1 && inventory->capacity <= HF_MAX_UNITS);
+    HF_FUZZ_CHECK(fuzz, inventory->sell_limit <= HF_MAX_UNITS);
+    HF_FUZZ_CHECK(fuzz, inventory->sell_limit == image->settings.sell_limit);
+    HF_FUZZ_CHECK(fuzz, inventory->flags < 32 && inventory->flags == image->settings.flags);
+    HF_FUZZ_CHECK(fuzz, image->settings.max_qty == 0 ||
+                            image->settings.min_qty <= image->settings.max_qty);
+    HF_FUZZ_CHECK(fuzz, image->settings.offer_ttl_ns <= HF_MAX_TTL_NS);
+    HF_FUZZ_CHECK(fuzz, image->settings.longest_hold_ns <= HF_MAX_TTL_NS);
+    HF_FUZZ_CHECK(fuzz, image->inventory_sequence >= 1);
+    HF_FUZZ_CHECK(fuzz, image->inventory_changed_at_ns >= inventory->made_at_ns);
+    HF_FUZZ_CHECK(fuzz, image->chain_length == 0);
+}
+
+static void check_reservation_image(struct hf_fuzz *fuzz, const struct hf_image *image)
+{
+    const struct hf_reservation *reservation = &image->reservation;
+    unsigned state = reservation->state;
+    HF_FUZZ_CHECK(fuzz, image->kind == HF_IMAGE_RESERVATION);
+    HF_FUZZ_CHECK(fuzz, reservation->qty >= 1 && reservation->qty <= HF_MAX_UNITS);
+    HF_FUZZ_CHECK(fuzz, !hf_id_is_zero(&reservation->id));
+    HF_FUZZ_CHECK(fuzz, state >= HF_STATE_HELD && state <= HF_STATE_WAITING);
+    HF_FUZZ_CHECK(fuzz, reservation->sequence >= 1);
+    HF_FUZZ_CHECK(fuzz, reservation->changed_at_ns >= reservation->made_at_ns);
+    HF_FUZZ_CHECK(fuzz, (reservation->deadline_ns != 0) == (state == HF_STATE_HELD));
+    HF_FUZZ_CHECK(fuzz, (image->notes.reason == HF_REASON_DEADLINE) == (state == HF_STATE_EXPIRED));
+    HF_FUZZ_CHECK(fuzz, image->notes.flags == 0 || hf_state_is_active(state));
+    HF_FUZZ_CHECK(fuzz, image->chain_length <= HF_MAX_CHAIN_RECORDS);
+    HF_FUZZ_CHECK(fuzz, image->chain_index == 0 || image->chain_index < image->chain_length);
+}
+
+/* True if its deadline has passed, or is farther away than any hold may last. */
+static bool is_beyond_its_time(const struct hf_image *image)
+{
+    const struct hf_reservation *reservation = &image->reservation;
+    return image->kind == HF_IMAGE_RESERVATION && reservation->state == HF_STATE_HELD &&
+           (reservation->deadline_ns <= reservation->changed_at_ns ||
+            reservation->deadline_ns - reservation->changed_at_ns > HF_MAX_TTL_NS);
+}
+
+static void check_second_opinion(struct hf_fuzz *fuzz, const uint8_t *record, const char *wrong,
+                                 const struct hf_image *image)
+{
+    struct hf_ledger_image second;
+    char reason[HF_LEDGER_REASON_BYTES];
+    bool refused = hf_ledger_image_read(record, &second, reason) != NULL;
+    HF_FUZZ_CHECK(fuzz, refused == (wrong != NULL || is_beyond_its_time(image)));
+    HF_FUZZ_CHECK(fuzz, refused || second.lsn == image->lsn);
+}
+
+/* Encodes what was decoded, behind the LSN. */
+static void encode_again(const struct hf_image *image, uint8_t *again)
+{
+    switch (image->kind) {
+    case HF_IMAGE_INVENTORY:
+        hf_image_encode_inventory(again, &image->inventory, &image->settings,
+                                  image->inventory_sequence, image->inventory_changed_at_ns);
+        break;
+    case HF_IMAGE_RESERVATION:
+        hf_image_encode_reservation(again, &image->reservation, &image->notes);
+        break;
+    case HF_IMAGE_EVENT:
+        hf_image_encode_event(again, (enum hf_image_event)image->event, &image->inventory,
+                              image->event_at_ns);
+        break;
+    }
+}
+
 /* True if the image was accepted. */
 static bool fuzz_image(struct hf_fuzz *fuzz)
 {
@@ -292,38 +435,25 @@ static bool fuzz_image(struct hf_fuzz *fuzz)
     HF_FUZZ_CHECK(fuzz, record);
     hf_put_u64(record, hf_fuzz_number(fuzz));
     make_image(fuzz, record);
-    bool spoiled = !hf_fuzz_one_in(fuzz, 4);
-    if (spoiled)
+    const char *wrong = hf_image_decode(record, &image);
+    HF_FUZZ_CHECK(fuzz, wrong == NULL); /* what is encoded is accepted */
+    if (!hf_fuzz_one_in(fuzz, 4))
         hf_fuzz_spoil(fuzz, record + HF_RECORD_IMAGE, HF_RECORD_IMAGE_BYTES);
     if (hf_fuzz_one_in(fuzz, 8))
         hf_fuzz_fill(fuzz, record + HF_RECORD_IMAGE + 1, HF_RECORD_IMAGE_BYTES - 1);
 
-    const char *wrong = hf_image_decode(record, &image);
+    wrong = hf_image_decode(record, &image);
     HF_FUZZ_CHECK(fuzz, !wrong || wrong[0] != '\0');
+    check_second_opinion(fuzz, record, wrong, &image);
     if (!wrong) {
         memcpy(again, record, HF_RECORD_IMAGE);
         memset(again + HF_RECORD_IMAGE, 0xaa, HF_RECORD_IMAGE_BYTES);
         HF_FUZZ_CHECK(fuzz, image.lsn == hf_get_u64(record));
-        if (image.kind == HF_IMAGE_INVENTORY) {
-            const struct hf_inventory *inventory = &image.inventory;
-            HF_FUZZ_CHECK(fuzz, inventory->capacity >= 1 && inventory->capacity <= HF_MAX_UNITS);
-            HF_FUZZ_CHECK(fuzz,
-                          inventory->sell_limit >= 1 && inventory->sell_limit <= HF_MAX_UNITS);
-            HF_FUZZ_CHECK(fuzz, image.inventory_sequence >= 1);
-            HF_FUZZ_CHECK(fuzz, image.inventory_changed_at_ns >= inventory->made_at_ns);
-            hf_image_encode_inventory(again, inventory, image.inventory_sequence,
-                                      image.inventory_changed_at_ns);
-        } else {
-            const struct hf_reservation *reservation = &image.reservation;
-            HF_FUZZ_CHECK(fuzz, image.kind == HF_IMAGE_RESERVATION);
-            HF_FUZZ_CHECK(fuzz, reservation->qty >= 1 && reservation->qty <= HF_MAX_UNITS);
-            HF_FUZZ_CHECK(fuzz, !hf_id_is_zero(&reservation->id));
-            HF_FUZZ_CHECK(fuzz, reservation->state == HF_STATE_CONFIRMED ||
-                                    reservation->state == HF_STATE_CANCELLED);
-            HF_FUZZ_CHECK(fuzz, reservation->sequence >= 1);
-            HF_FUZZ_CHECK(fuzz, reservation->changed_at_ns >= reservation->made_at_ns);
-            hf_image_encode_reservation(again, reservation, image.inventory_version);
-        }
+        if (image.kind == HF_IMAGE_INVENTORY)
+            check_inventory_image(fuzz, &image);
+        else if (image.kind != HF_IMAGE_EVENT)
+            check_reservation_image(fuzz, &image);
+        encode_again(&image, again);
         HF_FUZZ_CHECK(fuzz, memcmp(again, record, HF_RECORD_BYTES) == 0);
     }
     free(record);

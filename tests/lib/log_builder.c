@@ -148,31 +148,63 @@ uint64_t hf_log_builder_record(struct hf_log_builder *builder, const uint8_t *re
     return lsn;
 }
 
-uint64_t hf_log_builder_inventory(struct hf_log_builder *builder, uint64_t inventory_id,
-                                  uint32_t capacity)
+struct hf_inventory hf_builder_inventory(uint64_t inventory_id, uint32_t capacity)
 {
-    struct hf_inventory inventory = {
+    return (struct hf_inventory){
         .inventory_id = inventory_id,
         .product_id = inventory_id + 1000,
         .made_at_ns = HF_BUILDER_MADE_AT,
         .capacity = capacity,
         .sell_limit = capacity,
+        .version = 1,
     };
+}
+
+struct hf_settings hf_builder_settings(uint32_t sell_limit)
+{
+    return (struct hf_settings){
+        .sell_limit = sell_limit,
+        .waiting_limit = HF_DEFAULT_WAITING_LIMIT,
+        .offer_ttl_ns = HF_DEFAULT_OFFER_TTL_NS,
+    };
+}
+
+uint64_t hf_log_builder_set(struct hf_log_builder *builder, const struct hf_inventory *inventory,
+                            const struct hf_settings *settings, uint32_t sequence)
+{
     uint8_t record[HF_RECORD_BYTES] = {0};
-    hf_image_encode_inventory(record, &inventory, 1, HF_BUILDER_MADE_AT);
+    hf_image_encode_inventory(record, inventory, settings, sequence,
+                              HF_BUILDER_MADE_AT + sequence - 1);
     return hf_log_builder_record(builder, record);
+}
+
+uint64_t hf_log_builder_inventory(struct hf_log_builder *builder, uint64_t inventory_id,
+                                  uint32_t capacity)
+{
+    struct hf_inventory inventory = hf_builder_inventory(inventory_id, capacity);
+    struct hf_settings settings = hf_builder_settings(capacity);
+    return hf_log_builder_set(builder, &inventory, &settings, 1);
+}
+
+static uint64_t changed_after_ns(enum hf_state state)
+{
+    if (state == HF_STATE_EXPIRED)
+        return HF_BUILDER_TTL_NS;
+    return hf_state_is_final(state) ? 5 : 0;
 }
 
 struct hf_reservation hf_builder_reservation(uint64_t number, uint64_t inventory_id, uint32_t qty,
                                              enum hf_state state)
 {
+    uint64_t made_at_ns = HF_BUILDER_MADE_AT + number;
     struct hf_reservation reservation = {
         .inventory_id = inventory_id,
         .customer_id = number + 7000,
-        .made_at_ns = HF_BUILDER_MADE_AT + number,
-        .changed_at_ns = HF_BUILDER_MADE_AT + number + (state == HF_STATE_CANCELLED ? 5 : 0),
+        .made_at_ns = made_at_ns,
+        .changed_at_ns = made_at_ns + changed_after_ns(state),
+        .deadline_ns = state == HF_STATE_HELD ? made_at_ns + HF_BUILDER_TTL_NS : 0,
         .qty = qty,
-        .sequence = state == HF_STATE_CANCELLED ? 2 : 1,
+        .sequence = hf_state_is_final(state) ? 2 : 1,
         .state = state,
     };
     reservation.id.bytes[6] = 0x70;
@@ -180,14 +212,22 @@ struct hf_reservation hf_builder_reservation(uint64_t number, uint64_t inventory
     return reservation;
 }
 
+uint64_t hf_log_builder_image(struct hf_log_builder *builder,
+                              const struct hf_reservation *reservation,
+                              const struct hf_image_notes *notes)
+{
+    uint8_t record[HF_RECORD_BYTES] = {0};
+    hf_image_encode_reservation(record, reservation, notes);
+    return hf_log_builder_record(builder, record);
+}
+
 uint64_t hf_log_builder_reservation(struct hf_log_builder *builder, uint64_t number,
                                     uint64_t inventory_id, uint32_t qty, uint32_t version)
 {
     struct hf_reservation reservation = hf_builder_reservation(
         number, inventory_id, qty, version == 0 ? HF_STATE_CANCELLED : HF_STATE_CONFIRMED);
-    uint8_t record[HF_RECORD_BYTES] = {0};
-    hf_image_encode_reservation(record, &reservation, version);
-    return hf_log_builder_record(builder, record);
+    struct hf_image_notes notes = {.inventory_version = version};
+    return hf_log_builder_image(builder, &reservation, &notes);
 }
 
 uint32_t hf_log_builder_block(struct hf_log_builder *builder, uint16_t flags)

@@ -23,6 +23,7 @@
 #define HF_BUILT_BLOCKS_MAX  256
 #define HF_BUILDER_MADE_AT   1767323045000000006ull /* 2026-01-02T03:04:05.000000006Z */
 #define HF_BUILDER_MIN_BYTES (1ull << 20)           /* of a segment */
+#define HF_BUILDER_TTL_NS    (15ull * 60 * 1000000000ull)
 
 struct hf_log_builder {
     char directory[HF_DIRECTORY_TEXT_BYTES];
@@ -46,17 +47,34 @@ void hf_log_builder_close(struct hf_log_builder *builder);
 /* Adds a record to the next block; bytes 8 .. 127 are `record`'s. Returns its LSN. */
 uint64_t hf_log_builder_record(struct hf_log_builder *builder, const uint8_t *record);
 
-/* An inventory with that id, capacity and sell limit, sequence 1. */
+/* An inventory with that id, capacity and sell limit, sequence 1, and the settings that a server
+ * gives to a new one. */
 uint64_t hf_log_builder_inventory(struct hf_log_builder *builder, uint64_t inventory_id,
                                   uint32_t capacity);
 
-/* A reservation of `qty` units whose id is made from `number`. `version` 0: a cancellation. */
+/* What the above encodes, for tests that change some of it. */
+struct hf_inventory hf_builder_inventory(uint64_t inventory_id, uint32_t capacity);
+struct hf_settings hf_builder_settings(uint32_t sell_limit);
+
+/* An image of that inventory with these settings, changed at HF_BUILDER_MADE_AT + sequence - 1. */
+uint64_t hf_log_builder_set(struct hf_log_builder *builder, const struct hf_inventory *inventory,
+                            const struct hf_settings *settings, uint32_t sequence);
+
+/* A CONFIRMED reservation of `qty` units whose id is made from `number`, granted with that inventory
+ * version. `version` 0: its cancellation. */
 uint64_t hf_log_builder_reservation(struct hf_log_builder *builder, uint64_t number,
                                     uint64_t inventory_id, uint32_t qty, uint32_t version);
 
-/* The reservation that the above encodes, for tests that change a field of it. */
+/* The reservation that the above encodes, for tests that change a field of it. Sequence 1, as it is
+ * made, for CONFIRMED, HELD (15 minutes) and WAITING; else 2, and changed 5 ns after it was made
+ * (EXPIRED: after 15 minutes). */
 struct hf_reservation hf_builder_reservation(uint64_t number, uint64_t inventory_id, uint32_t qty,
                                              enum hf_state state);
+
+/* An image of any reservation. */
+uint64_t hf_log_builder_image(struct hf_log_builder *builder,
+                              const struct hf_reservation *reservation,
+                              const struct hf_image_notes *notes);
 
 /*
  * Seals and writes the block, in the next segment if this one is full; the block must fit. Flags

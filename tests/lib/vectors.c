@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "holdfast/types.h"
 
 static void forget(struct hf_vector *vector)
 {
@@ -75,14 +76,23 @@ unsigned hf_vectors_each(const char *path, const char *kind,
     return count;
 }
 
-const char *hf_vector_text(const struct hf_vector *vector, const char *name)
+const char *hf_vector_find(const struct hf_vector *vector, const char *name)
 {
     for (unsigned i = 0; i < vector->pair_count; i++) {
         if (strcmp(vector->pairs[i].name, name) == 0)
             return vector->pairs[i].value;
     }
-    fprintf(stderr, "a vector has no %s\n", name);
-    abort();
+    return NULL;
+}
+
+const char *hf_vector_text(const struct hf_vector *vector, const char *name)
+{
+    const char *value = hf_vector_find(vector, name);
+    if (value == NULL) {
+        fprintf(stderr, "a vector has no %s\n", name);
+        abort();
+    }
+    return value;
 }
 
 static uint64_t number_in_base(const struct hf_vector *vector, const char *name, int base)
@@ -103,4 +113,62 @@ uint64_t hf_vector_hash(const struct hf_vector *vector, const char *name)
 {
     HF_CHECK(strlen(hf_vector_text(vector, name)) == 16);
     return number_in_base(vector, name, 16);
+}
+
+/* The bytes that the member has in memory. Numbers are little-endian there, too. */
+static void bytes_of(const char *value, size_t bytes, uint8_t out[16])
+{
+    char *end;
+    if (bytes == sizeof(struct hf_id)) {
+        struct hf_id id;
+        HF_CHECK(hf_id_parse(value, &id));
+        memcpy(out, id.bytes, sizeof id.bytes);
+        return;
+    }
+    uint64_t number =
+        value[0] == '-' ? (uint64_t)strtoll(value, &end, 10) : strtoull(value, &end, 10);
+    HF_CHECK(*value != '\0' && *end == '\0' && bytes <= sizeof number);
+    unsigned spare_bits = 64 - 8 * (unsigned)bytes;
+    HF_CHECK(number << spare_bits >> spare_bits == number ||
+             (int64_t)(number << spare_bits) >> spare_bits == (int64_t)number);
+    memcpy(out, &number, sizeof number);
+}
+
+static const char *value_of(const struct hf_vector *vector, const char *prefix,
+                            const struct hf_vector_member *member)
+{
+    char name[HF_VECTOR_NAME_BYTES];
+    HF_CHECK(snprintf(name, sizeof name, "%s%s", prefix, member->name) < (int)sizeof name);
+    return hf_vector_find(vector, name);
+}
+
+unsigned hf_vector_fill(const struct hf_vector *vector, const char *prefix,
+                        const struct hf_vector_member *members, void *structure)
+{
+    unsigned filled = 0;
+    for (const struct hf_vector_member *member = members; member->name != NULL; member++) {
+        const char *value = value_of(vector, prefix, member);
+        if (value == NULL)
+            continue;
+        uint8_t bytes[16];
+        bytes_of(value, member->bytes, bytes);
+        memcpy((uint8_t *)structure + member->offset, bytes, member->bytes);
+        filled++;
+    }
+    return filled;
+}
+
+const char *hf_vector_difference(const struct hf_vector *vector, const char *prefix,
+                                 const struct hf_vector_member *members, const void *structure)
+{
+    for (const struct hf_vector_member *member = members; member->name != NULL; member++) {
+        const char *value = value_of(vector, prefix, member);
+        if (value == NULL)
+            continue;
+        uint8_t bytes[16];
+        bytes_of(value, member->bytes, bytes);
+        if (memcmp((const uint8_t *)structure + member->offset, bytes, member->bytes) != 0)
+            return member->name;
+    }
+    return NULL;
 }

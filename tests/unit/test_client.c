@@ -1,13 +1,11 @@
 /*
- * The client library against a scripted server on a real loopback socket.
- *
- * Client and server live in one thread: the script moves the client by hf_client_process() whenever
- * it waits for it, so each test decides what happens after what, down to the byte, and nothing
- * depends on timing but the time-outs. Only the synchronous call needs a thread beside it.
+ * The client library against a scripted server (tests/lib/peer.h): pipelining, connections that
+ * break, time-outs, addresses. Its resending is in test_client_resend.c, its watches in
+ * test_client_watch.c.
  */
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -20,100 +18,9 @@
 #include "base/clock.h"
 #include "holdfast/client.h"
 #include "net/codec.h"
+#include "tests/lib/peer.h"
 
-#define PATIENCE_NS (10 * HF_NS_PER_S) /* a test that waits longer has failed */
 #define MAX_ANSWERS 20000
-
-/* ---- the scripted server ---------------------------------------------------------------- */
-
-struct server {
-    int listener;
-    char address[32];
-};
-
-static struct server start_server_with_backlog(int backlog)
-{
-    struct server server;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t address_bytes = sizeof address;
-    server.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    cr_assert_geq(server.listener, 0);
-    cr_assert_eq(bind(server.listener, (struct sockaddr *)&address, sizeof address), 0);
-    cr_assert_eq(listen(server.listener, backlog), 0);
-    cr_assert_eq(getsockname(server.listener, (struct sockaddr *)&address, &address_bytes), 0);
-    snprintf(server.address, sizeof server.address, "127.0.0.1:%u", ntohs(address.sin_port));
-    return server;
-}
-
-static struct server start_server(void)
-{
-    return start_server_with_backlog(16);
-}
-
-static struct hf_client *open_client(const struct server *server, uint32_t request_timeout_ms)
-{
-    struct hf_client_options options = {.server = server->address,
-                                        .request_timeout_ms = request_timeout_ms,
-                                        .reconnect_delay_ms = 1};
-    struct hf_client *client;
-    cr_assert_eq(hf_client_open(&options, &client), 0);
-    return client;
-}
-
-/* Moves the client once and rests a little, for at most PATIENCE_NS from `since_ns`. */
-static void move_client(struct hf_client *client, uint64_t since_ns)
-{
-    cr_assert_lt(hf_monotonic_now_ns() - since_ns, PATIENCE_NS, "waited in vain: %s",
-                 hf_client_last_error(client));
-    (void)hf_client_wait(client, 1);
-}
-
-static int accept_client(const struct server *server, struct hf_client *client)
-{
-    uint64_t since_ns = hf_monotonic_now_ns();
-    for (;;) {
-        int fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK);
-        if (fd >= 0)
-            return fd;
-        move_client(client, since_ns);
-    }
-}
-
-/* Receives exactly `bytes`, moving the client meanwhile. */
-static void receive_bytes(struct hf_client *client, int fd, uint8_t *out, size_t bytes)
-{
-    uint64_t since_ns = hf_monotonic_now_ns();
-    while (bytes > 0) {
-        ssize_t got = recv(fd, out, bytes, 0);
-        if (got > 0) {
-            out += got;
-            bytes -= (size_t)got;
-            continue;
-        }
-        cr_assert(got < 0 && errno == EAGAIN, "the client closed the connection");
-        move_client(client, since_ns);
-    }
-}
-
-/* Receives the next request, which must be one. Returns its tag. */
-static uint64_t receive_request(struct hf_client *client, int fd, struct hf_request *request)
-{
-    uint8_t bytes[HF_RESERVE_BYTES];
-    struct hf_frame frame;
-    enum hf_field field;
-    receive_bytes(client, fd, bytes, HF_FRAME_HEADER_BYTES);
-    hf_frame_read(bytes, &frame);
-    cr_assert_leq(frame.frame_bytes, sizeof bytes);
-    receive_bytes(client, fd, bytes + HF_FRAME_HEADER_BYTES,
-                  frame.frame_bytes - HF_FRAME_HEADER_BYTES);
-    cr_assert_eq(hf_request_decode(bytes, &frame, request, &field), HF_OK);
-    return frame.tag;
-}
-
-static void send_bytes(int fd, const void *bytes, size_t count)
-{
-    cr_assert_eq(send(fd, bytes, count, MSG_NOSIGNAL), (ssize_t)count);
-}
 
 /* The answer to a RESERVE: granted, with LSN 1000 + qty to tell the answers apart. */
 static size_t encode_grant(uint8_t *out, uint64_t tag, const struct hf_request *request)
@@ -133,13 +40,7 @@ static size_t encode_grant(uint8_t *out, uint64_t tag, const struct hf_request *
 static void send_grant(int fd, uint64_t tag, const struct hf_request *request)
 {
     uint8_t bytes[HF_RESERVATION_REPLY_BYTES];
-    send_bytes(fd, bytes, encode_grant(bytes, tag, request));
-}
-
-static void send_short(int fd, unsigned operation, uint64_t tag, unsigned result)
-{
-    uint8_t bytes[HF_SHORT_REPLY_BYTES];
-    send_bytes(fd, bytes, hf_reply_encode_short(bytes, operation, tag, result, 0, 0, 0));
+    hf_peer_send(fd, bytes, encode_grant(bytes, tag, request));
 }
 
 /* ---- the customers of the client -------------------------------------------------------- */
@@ -173,7 +74,7 @@ static void wait_for_answers(struct hf_client *client, unsigned count)
 {
     uint64_t since_ns = hf_monotonic_now_ns();
     while (answers.count < count)
-        move_client(client, since_ns);
+        hf_peer_move_client(client, since_ns);
     cr_assert_eq(answers.count, count);
 }
 
@@ -202,14 +103,14 @@ static void check_result(unsigned number, unsigned result)
 Test(client, a_request_is_answered)
 {
     /* One request, one answer, on the first connection. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     cr_assert_not(hf_client_connected(client));
     struct hf_id id = submit(client, 3);
     cr_assert_eq(hf_client_outstanding(client), 1);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     struct hf_request request;
-    uint64_t tag = receive_request(client, fd, &request);
+    uint64_t tag = hf_peer_receive(client, fd, &request);
     cr_assert(hf_id_equal(&request.id, &id));
     cr_assert_eq(request.inventory_id, 42);
     cr_assert_eq(request.customer_id, 1001);
@@ -228,18 +129,18 @@ Test(client, replies_in_reverse_order_find_their_requests)
     /* 500 requests in flight, more than the first slots, answered last first, in one segment. */
     enum { COUNT = 500 };
     static uint8_t bytes[COUNT * HF_RESERVATION_REPLY_BYTES];
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     for (unsigned i = 1; i <= COUNT; i++)
         submit(client, i);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     for (unsigned i = 1; i <= COUNT; i++) {
         struct hf_request request;
-        uint64_t tag = receive_request(client, fd, &request);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
         cr_assert_eq(request.qty, i, "requests are sent in order");
         encode_grant(bytes + (size_t)(COUNT - i) * HF_RESERVATION_REPLY_BYTES, tag, &request);
     }
-    send_bytes(fd, bytes, sizeof bytes);
+    hf_peer_send(fd, bytes, sizeof bytes);
     wait_for_answers(client, COUNT);
     for (unsigned i = 1; i <= COUNT; i++)
         check_granted(i, false);
@@ -249,19 +150,19 @@ Test(client, replies_in_reverse_order_find_their_requests)
 Test(client, frames_may_come_byte_by_byte)
 {
     /* Two replies, each byte in a segment of its own, the client working after each. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     submit(client, 1);
     submit(client, 2);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     for (unsigned i = 1; i <= 2; i++) {
         uint8_t bytes[HF_RESERVATION_REPLY_BYTES];
         struct hf_request request;
-        uint64_t tag = receive_request(client, fd, &request);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
         encode_grant(bytes, tag, &request);
         for (size_t j = 0; j < sizeof bytes; j++) {
             cr_assert_eq(answers.count, i - 1, "answered before the frame was whole");
-            send_bytes(fd, bytes + j, 1);
+            hf_peer_send(fd, bytes + j, 1);
             (void)hf_client_wait(client, 1);
         }
         wait_for_answers(client, i);
@@ -273,11 +174,11 @@ Test(client, frames_may_come_byte_by_byte)
 Test(client, a_server_that_does_not_read_holds_up_but_loses_nothing)
 {
     /* Over a megabyte of requests into a socket whose peer begins to read only when it is full. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     int small = 4096;
     cr_assert_eq(setsockopt(server.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     cr_assert_eq(setsockopt(hf_client_fd(client), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     for (unsigned i = 1; i < MAX_ANSWERS; i++)
         submit(client, i);
@@ -286,7 +187,7 @@ Test(client, a_server_that_does_not_read_holds_up_but_loses_nothing)
     cr_assert_neq(hf_client_events(client) & POLLOUT, 0, "everything fitted into the socket");
     for (unsigned i = 1; i < MAX_ANSWERS; i++) {
         struct hf_request request;
-        uint64_t tag = receive_request(client, fd, &request);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
         cr_assert_eq(request.qty, i);
         send_grant(fd, tag, &request);
         if (i % 64 == 0)
@@ -317,14 +218,14 @@ Test(client, callbacks_may_submit)
 {
     /* Every answer submits two more requests, so that the slots move while replies are taken. */
     enum { COUNT = 1000 };
-    struct server server = start_server();
-    struct chain chain = {.client = open_client(&server, 0), .left = COUNT};
+    struct hf_peer server = hf_peer_start();
+    struct chain chain = {.client = hf_peer_open_client(&server, 0), .left = COUNT};
     struct hf_request ping = {.operation = HF_OP_PING};
     cr_assert_eq(hf_client_submit(chain.client, &ping, submit_two_more, &chain, NULL), 0);
-    int fd = accept_client(&server, chain.client);
+    int fd = hf_peer_accept(&server, chain.client);
     for (unsigned i = 0; i < COUNT + 1; i++) {
-        uint64_t tag = receive_request(chain.client, fd, &ping);
-        send_short(fd, HF_OP_PING, tag, HF_OK);
+        uint64_t tag = hf_peer_receive(chain.client, fd, &ping);
+        hf_peer_send_short(fd, HF_OP_PING, tag, HF_OK);
     }
     wait_for_answers(chain.client, COUNT + 1);
     cr_assert_eq(hf_client_outstanding(chain.client), 0);
@@ -334,18 +235,18 @@ Test(client, callbacks_may_submit)
 Test(client, every_refusal_is_delivered_as_it_is)
 {
     /* A server that is stopping, one that is sold out, one that sends a number of the future. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     for (unsigned i = 1; i <= 3; i++)
         submit(client, i);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     static const unsigned results[] = {HF_SHUTTING_DOWN, HF_SOLD_OUT, 299};
     for (unsigned i = 0; i < 3; i++) {
         struct hf_request request;
         uint8_t bytes[HF_SHORT_REPLY_BYTES];
-        uint64_t tag = receive_request(client, fd, &request);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
         hf_reply_encode_short(bytes, HF_OP_RESERVE, tag, results[i], HF_FIELD_NONE, -7, 99);
-        send_bytes(fd, bytes, sizeof bytes);
+        hf_peer_send(fd, bytes, sizeof bytes);
     }
     wait_for_answers(client, 3);
     check_result(1, HF_SHUTTING_DOWN);
@@ -362,16 +263,16 @@ Test(client, every_refusal_is_delivered_as_it_is)
 Test(client, what_a_lost_connection_left_unanswered_is_sent_again_in_order)
 {
     /* Five requests in flight, the third answered, then the server closes; two more meanwhile. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct hf_id ids[8];
     struct hf_request request, third = {0};
     for (unsigned i = 1; i <= 5; i++)
         ids[i] = submit(client, i);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     uint64_t tag = 0, third_tag = 0;
     for (unsigned i = 1; i <= 5; i++) {
-        tag = receive_request(client, fd, &request);
+        tag = hf_peer_receive(client, fd, &request);
         if (i == 3) {
             third = request;
             third_tag = tag;
@@ -384,10 +285,10 @@ Test(client, what_a_lost_connection_left_unanswered_is_sent_again_in_order)
     for (unsigned i = 6; i <= 7; i++)
         ids[i] = submit(client, i);
 
-    fd = accept_client(&server, client);
+    fd = hf_peer_accept(&server, client);
     static const unsigned again[] = {1, 2, 4, 5, 6, 7};
     for (unsigned i = 0; i < 6; i++) {
-        tag = receive_request(client, fd, &request);
+        tag = hf_peer_receive(client, fd, &request);
         cr_assert_eq(request.qty, again[i]);
         cr_assert(hf_id_equal(&request.id, &ids[again[i]]), "the same reservation id");
         send_grant(fd, tag, &request);
@@ -402,19 +303,19 @@ Test(client, what_a_lost_connection_left_unanswered_is_sent_again_in_order)
 Test(client, half_a_frame_of_a_lost_connection_is_forgotten)
 {
     /* The server dies in the middle of a reply; the next one answers in full. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct hf_request request;
     uint8_t bytes[HF_RESERVATION_REPLY_BYTES];
     submit(client, 1);
-    int fd = accept_client(&server, client);
-    encode_grant(bytes, receive_request(client, fd, &request), &request);
-    send_bytes(fd, bytes, 50);
+    int fd = hf_peer_accept(&server, client);
+    encode_grant(bytes, hf_peer_receive(client, fd, &request), &request);
+    hf_peer_send(fd, bytes, 50);
     for (unsigned i = 0; i < 3; i++)
         (void)hf_client_wait(client, 1);
     close(fd);
-    fd = accept_client(&server, client);
-    send_grant(fd, receive_request(client, fd, &request), &request);
+    fd = hf_peer_accept(&server, client);
+    send_grant(fd, hf_peer_receive(client, fd, &request), &request);
     wait_for_answers(client, 1);
     check_granted(1, true);
     hf_client_close(client);
@@ -424,25 +325,25 @@ Test(client, a_request_that_was_half_sent_is_sent_again_whole)
 {
     /* The socket is full in the middle of a request when the server goes away. */
     enum { COUNT = 2000 };
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     int small = 4096;
     cr_assert_eq(setsockopt(server.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     cr_assert_eq(setsockopt(hf_client_fd(client), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     for (unsigned i = 1; i <= COUNT; i++)
         submit(client, i);
     uint8_t some[1000];
     for (unsigned i = 0; i < 20; i++) {
         (void)hf_client_wait(client, 1);
-        receive_bytes(client, fd, some, sizeof some);
+        hf_peer_receive_bytes(client, fd, some, sizeof some);
     }
     cr_assert_neq(hf_client_events(client) & POLLOUT, 0, "everything fitted into the socket");
     close(fd);
-    fd = accept_client(&server, client);
+    fd = hf_peer_accept(&server, client);
     for (unsigned i = 1; i <= COUNT; i++) {
         struct hf_request request;
-        uint64_t tag = receive_request(client, fd, &request);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
         cr_assert_eq(request.qty, i);
         send_grant(fd, tag, &request);
         if (i % 64 == 0)
@@ -456,14 +357,14 @@ Test(client, answers_that_arrived_before_the_close_are_taken)
 {
     /* A server that answers everything and closes at once, as one that stops does. */
     enum { COUNT = 300 };
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     for (unsigned i = 1; i <= COUNT; i++)
         submit(client, i);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     for (unsigned i = 1; i <= COUNT; i++) {
         struct hf_request request;
-        uint64_t tag = receive_request(client, fd, &request);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
         send_grant(fd, tag, &request);
     }
     cr_assert_eq(shutdown(fd, SHUT_WR), 0);
@@ -549,21 +450,21 @@ Test(client, what_is_no_reply_costs_the_connection_and_nothing_else)
         tag_without_slot, tag_of_the_future,    tag_zero,         yes_without_reservation,
         another_version,  result_without_group, another_protocol,
     };
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     unsigned number = 0;
     for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
         uint8_t bytes[HF_RESERVATION_REPLY_BYTES];
         struct hf_request request;
         submit(client, ++number);
         submit(client, ++number);
-        int fd = accept_client(&server, client);
-        uint64_t tag = receive_request(client, fd, &request);
-        send_bytes(fd, bytes, garbage[i](bytes, tag));
-        int next = accept_client(&server, client);
+        int fd = hf_peer_accept(&server, client);
+        uint64_t tag = hf_peer_receive(client, fd, &request);
+        hf_peer_send(fd, bytes, garbage[i](bytes, tag));
+        int next = hf_peer_accept(&server, client);
         cr_assert_eq(answers.count, number - 2, "garbage %zu was taken for an answer", i);
         for (unsigned j = 0; j < 2; j++) {
-            tag = receive_request(client, next, &request);
+            tag = hf_peer_receive(client, next, &request);
             cr_assert_eq(request.qty, number - 1 + j);
             send_grant(next, tag, &request);
         }
@@ -579,19 +480,19 @@ Test(client, what_is_no_reply_costs_the_connection_and_nothing_else)
 Test(client, a_server_of_another_version_is_told)
 {
     /* A server that only speaks version 2 answers with a header of its own. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct hf_request request;
     submit(client, 1);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     struct hf_frame frame = {.frame_bytes = HF_FRAME_HEADER_BYTES,
                              .version = 2,
                              .operation = HF_OP_RESERVE | HF_REPLY_BIT,
                              .result = HF_UNSUPPORTED_VERSION,
-                             .tag = receive_request(client, fd, &request)};
+                             .tag = hf_peer_receive(client, fd, &request)};
     uint8_t bytes[HF_FRAME_HEADER_BYTES];
     hf_frame_write(bytes, &frame);
-    send_bytes(fd, bytes, sizeof bytes);
+    hf_peer_send(fd, bytes, sizeof bytes);
     wait_for_answers(client, 1);
     check_result(1, HF_UNSUPPORTED_VERSION);
     cr_assert_eq(answers.replies[1].field, HF_FIELD_VERSION);
@@ -603,8 +504,8 @@ Test(client, a_server_of_another_version_is_told)
 Test(client, without_a_server_a_request_was_never_sent)
 {
     /* A port at which nobody listens. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 60);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 60);
     close(server.listener);
     uint64_t since_ns = hf_monotonic_now_ns();
     submit(client, 1);
@@ -620,8 +521,8 @@ Test(client, without_a_server_a_request_was_never_sent)
 Test(client, a_server_that_comes_later_is_found)
 {
     /* Nobody listens at first; the request waits, and is sent once. */
-    struct server server = start_server_with_backlog(16);
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start_with_backlog(16);
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct sockaddr_in address;
     socklen_t address_bytes = sizeof address;
     cr_assert_eq(getsockname(server.listener, (struct sockaddr *)&address, &address_bytes), 0);
@@ -635,9 +536,9 @@ Test(client, a_server_that_comes_later_is_found)
     cr_assert_eq(setsockopt(server.listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
     cr_assert_eq(bind(server.listener, (struct sockaddr *)&address, sizeof address), 0);
     cr_assert_eq(listen(server.listener, 16), 0);
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     struct hf_request request;
-    send_grant(fd, receive_request(client, fd, &request), &request);
+    send_grant(fd, hf_peer_receive(client, fd, &request), &request);
     wait_for_answers(client, 1);
     check_granted(1, false);
     hf_client_close(client);
@@ -646,10 +547,10 @@ Test(client, a_server_that_comes_later_is_found)
 Test(client, an_attempt_to_connect_that_hangs_is_given_up)
 {
     /* A listener whose queue is full: the connection is neither accepted nor refused. */
-    struct server server = start_server_with_backlog(0);
+    struct hf_peer server = hf_peer_start_with_backlog(0);
     struct hf_client *fillers[4];
     for (unsigned i = 0; i < 4; i++) {
-        fillers[i] = open_client(&server, 0);
+        fillers[i] = hf_peer_open_client(&server, 0);
         (void)hf_client_process(fillers[i]);
     }
     struct hf_client_options options = {
@@ -668,18 +569,18 @@ Test(client, an_attempt_to_connect_that_hangs_is_given_up)
 Test(client, a_request_without_answer_has_an_unknown_outcome)
 {
     /* The server reads the request and says nothing until it is too late. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 60);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 60);
     struct hf_request first, second;
     submit(client, 1);
-    int fd = accept_client(&server, client);
-    uint64_t tag = receive_request(client, fd, &first);
+    int fd = hf_peer_accept(&server, client);
+    uint64_t tag = hf_peer_receive(client, fd, &first);
     wait_for_answers(client, 1);
     check_result(1, HF_OUTCOME_UNKNOWN);
 
     /* The late answer comes while the slot serves another request, which it must not answer. */
     submit(client, 2);
-    uint64_t second_tag = receive_request(client, fd, &second);
+    uint64_t second_tag = hf_peer_receive(client, fd, &second);
     send_grant(fd, tag, &first);
     send_grant(fd, second_tag, &second);
     wait_for_answers(client, 2);
@@ -692,17 +593,17 @@ Test(client, a_request_without_answer_has_an_unknown_outcome)
 Test(client, what_was_sent_on_a_lost_connection_stays_unknown)
 {
     /* One request is sent, then the server goes for good; another one is never sent. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 80);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 80);
     struct hf_request request;
     submit(client, 1);
-    int fd = accept_client(&server, client);
-    (void)receive_request(client, fd, &request);
+    int fd = hf_peer_accept(&server, client);
+    (void)hf_peer_receive(client, fd, &request);
     close(server.listener);
     close(fd);
     uint64_t since_ns = hf_monotonic_now_ns();
     while (hf_client_connected(client))
-        move_client(client, since_ns);
+        hf_peer_move_client(client, since_ns);
     submit(client, 2);
     wait_for_answers(client, 2);
     check_result(1, HF_OUTCOME_UNKNOWN);
@@ -722,12 +623,12 @@ static void submit_in_vain(void *context, const struct hf_reply *reply)
 Test(client, closing_ends_every_request)
 {
     /* One request was sent, one was not; both callbacks try to submit another. */
-    struct server server = start_server();
-    struct chain chain = {.client = open_client(&server, 0), .left = 2};
+    struct hf_peer server = hf_peer_start();
+    struct chain chain = {.client = hf_peer_open_client(&server, 0), .left = 2};
     struct hf_request ping = {.operation = HF_OP_PING};
     cr_assert_eq(hf_client_submit(chain.client, &ping, submit_in_vain, &chain, NULL), 0);
-    int fd = accept_client(&server, chain.client);
-    (void)receive_request(chain.client, fd, &ping);
+    int fd = hf_peer_accept(&server, chain.client);
+    (void)hf_peer_receive(chain.client, fd, &ping);
     cr_assert_eq(hf_client_submit(chain.client, &ping, submit_in_vain, &chain, NULL), 0);
     hf_client_close(chain.client);
     cr_assert_eq(chain.left, 0);
@@ -783,18 +684,18 @@ Test(client, ipv6_is_spoken)
     /* A server on ::1; passed over on a machine without IPv6. */
     struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     socklen_t address_bytes = sizeof address;
-    struct server server = {.listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+    struct hf_peer server = {.listener = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0)};
     if (server.listener < 0 ||
         bind(server.listener, (struct sockaddr *)&address, sizeof address) != 0)
         return;
     cr_assert_eq(listen(server.listener, 1), 0);
     cr_assert_eq(getsockname(server.listener, (struct sockaddr *)&address, &address_bytes), 0);
     snprintf(server.address, sizeof server.address, "[::1]:%u", ntohs(address.sin6_port));
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct hf_request request;
     submit(client, 1);
-    int fd = accept_client(&server, client);
-    send_grant(fd, receive_request(client, fd, &request), &request);
+    int fd = hf_peer_accept(&server, client);
+    send_grant(fd, hf_peer_receive(client, fd, &request), &request);
     wait_for_answers(client, 1);
     check_granted(1, false);
     hf_client_close(client);
@@ -804,14 +705,14 @@ Test(client, an_event_loop_is_told_what_to_wait_for)
 {
     /* The stations of a client's life: before it connects, idle, with something to send, waiting.
      */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 1000);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 1000);
     cr_assert_eq(hf_client_fd(client), -1);
     cr_assert_eq(hf_client_timeout_ms(client), 0, "it can connect now");
-    int fd = accept_client(&server, client);
+    int fd = hf_peer_accept(&server, client);
     uint64_t since_ns = hf_monotonic_now_ns();
     while (!hf_client_connected(client))
-        move_client(client, since_ns);
+        hf_peer_move_client(client, since_ns);
     cr_assert_geq(hf_client_fd(client), 0);
     cr_assert_eq(hf_client_events(client), POLLIN);
     cr_assert_eq(hf_client_timeout_ms(client), -1, "nothing to wait for but the server");
@@ -822,7 +723,7 @@ Test(client, an_event_loop_is_told_what_to_wait_for)
     int timeout_ms = hf_client_timeout_ms(client);
     cr_assert(timeout_ms > 0 && timeout_ms <= 1000, "%d", timeout_ms);
     struct hf_request request;
-    send_grant(fd, receive_request(client, fd, &request), &request);
+    send_grant(fd, hf_peer_receive(client, fd, &request), &request);
     wait_for_answers(client, 1);
     hf_client_close(client);
 }
@@ -830,8 +731,8 @@ Test(client, an_event_loop_is_told_what_to_wait_for)
 Test(client, a_reserve_without_id_gets_one)
 {
     /* Two requests with a zero id, and one whose id the caller chose. */
-    struct server server = start_server();
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct hf_id first = submit(client, 1), second = submit(client, 2), used;
     cr_assert_not(hf_id_is_zero(&first));
     cr_assert_not(hf_id_equal(&first, &second));
@@ -848,7 +749,7 @@ Test(client, a_reserve_without_id_gets_one)
 /* Serves one connection: a page of two inventories for LIST, OK for PING, until it is closed. */
 static void *serve_in_thread(void *context)
 {
-    const struct server *server = context;
+    const struct hf_peer *server = context;
     struct hf_inventory inventories[2] = {{.inventory_id = 5}, {.inventory_id = 6}};
     uint8_t in[HF_RESERVE_BYTES], out[512];
     struct pollfd ready = {.fd = server->listener, .events = POLLIN};
@@ -873,10 +774,10 @@ static void *serve_in_thread(void *context)
 Test(client, a_synchronous_call_waits_for_its_answer)
 {
     /* A server in a thread of its own, asked for a page and then for a sign of life. */
-    struct server server = start_server();
+    struct hf_peer server = hf_peer_start();
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, serve_in_thread, &server), 0);
-    struct hf_client *client = open_client(&server, 0);
+    struct hf_client *client = hf_peer_open_client(&server, 0);
     struct hf_request list = {.operation = HF_OP_INVENTORY_LIST, .limit = 10};
     struct hf_request ping = {.operation = HF_OP_PING};
     struct hf_reply reply;

@@ -51,6 +51,52 @@ Test(result, numbers_never_change)
     cr_assert_eq(HF_STATE_CANCELLED, 3);
 }
 
+Test(result, numbers_of_later_results_never_change_either)
+{
+    /* The numbers that holds, batches, limits, waiting lists and watching put on the wire. */
+    static const struct {
+        unsigned result, number;
+    } results[] = {
+        {HF_CONFIRMED, 105},
+        {HF_RELEASED, 106},
+        {HF_EXTENDED, 107},
+        {HF_CHANGED, 108},
+        {HF_MOVED, 109},
+        {HF_JOINED, 110},
+        {HF_LEFT, 111},
+        {HF_BATCH_DONE, 112},
+        {HF_SET, 113},
+        {HF_SUBSCRIBED, 114},
+        {HF_RECORDS, 115},
+        {HF_FELL_BEHIND, 116},
+        {HF_UNSUBSCRIBED, 117},
+        {HF_TOO_LATE, 202},
+        {HF_HOLD_EXPIRED, 203},
+        {HF_NOT_OPEN, 204},
+        {HF_CLOSED, 205},
+        {HF_PAUSED, 206},
+        {HF_QTY_NOT_ALLOWED, 207},
+        {HF_TTL_NOT_ALLOWED, 208},
+        {HF_CUSTOMER_LIMIT, 209},
+        {HF_WAITING_LIST, 210},
+        {HF_WAITING_FULL, 211},
+        {HF_NOT_SOLD_OUT, 212},
+        {HF_CANCEL_TOO_LATE, 213},
+        {HF_BELOW_SOLD, 214},
+        {HF_LSN_NOT_KEPT, 215},
+        {HF_VERSION_MISMATCH, 302},
+        {HF_SEQUENCE_MISMATCH, 303},
+        {HF_WRONG_STATE, 304},
+        {HF_CUSTOMERS_FULL, 504},
+        {HF_STATE_HELD, 1},
+        {HF_STATE_RELEASED, 4},
+        {HF_STATE_EXPIRED, 5},
+        {HF_STATE_WAITING, 6},
+    };
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
+        cr_assert_eq(results[i].result, results[i].number, "%zu", i);
+}
+
 Test(result, an_unknown_number_is_told_by_its_group)
 {
     /* Numbers that a newer server may send, and numbers that no server may. */
@@ -68,12 +114,25 @@ Test(result, an_unknown_number_is_told_by_its_group)
 Test(result, fields_and_states_have_names)
 {
     /* Known numbers, and the first unknown ones. */
+    static const char *const states[] = {"UNKNOWN",  "HELD",    "CONFIRMED", "CANCELLED",
+                                         "RELEASED", "EXPIRED", "WAITING",   "UNKNOWN"};
     cr_assert_str_eq(hf_field_name(HF_FIELD_NONE), "");
     cr_assert_str_eq(hf_field_name(HF_FIELD_QTY), "qty");
     cr_assert_str_eq(hf_field_name(HF_FIELD_VERSION), "version");
-    cr_assert_str_eq(hf_field_name(HF_FIELD_VERSION + 1), "unknown field");
-    cr_assert_str_eq(hf_state_name(HF_STATE_CONFIRMED), "CONFIRMED");
-    cr_assert_str_eq(hf_state_name(HF_STATE_CANCELLED), "CANCELLED");
-    cr_assert_str_eq(hf_state_name(0), "UNKNOWN");
-    cr_assert_str_eq(hf_state_name(4), "UNKNOWN");
+    cr_assert_str_eq(hf_field_name(HF_FIELD_TTL), "ttl");
+    cr_assert_str_eq(hf_field_name(HF_FIELD_TIME), "time");
+    cr_assert_str_eq(hf_field_name(HF_FIELD_TIME + 1), "unknown field");
+    for (unsigned state = 0; state < sizeof states / sizeof states[0]; state++)
+        cr_assert_str_eq(hf_state_name(state), states[state]);
+    cr_assert_str_eq(hf_state_name(UINT32_MAX), "UNKNOWN");
+}
+
+Test(result, every_result_is_told_by_its_own_name_and_meaning)
+{
+    /* The whole list, as numbers from the wire. */
+#define X(name, number, meaning)                                                                   \
+    cr_assert_str_eq(hf_result_name(number), #name);                                               \
+    cr_assert_str_eq(hf_result_meaning(number), meaning);
+    HF_RESULTS(X)
+#undef X
 }

@@ -1,0 +1,265 @@
+/* What time brings about; see lapse.h. */
+#include "engine/lapse.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "engine/hash.h"
+#include "engine/units.h"
+#include "engine/waiting.h"
+
+/* An image, and an event. */
+#define LAPSE_CREDITS (1 + HF_UNITS_CREDITS)
+
+/* How many entries of the bucket that is passing right now a refused claim looks at. */
+#define PEEK_ENTRIES 256
+
+/* What a refused claim works off of what is due anyway. */
+#define LAPSE_BUDGET 256
+
+uint64_t hf_retention_end_ns(const struct hf_engine *engine, uint64_t finished_at_ns)
+{
+    uint64_t end_ns = finished_at_ns + engine->retain_ns;
+    return end_ns < finished_at_ns ? UINT64_MAX : end_ns;
+}
+
+/* ---- expiry ---- */
+
+/* The mark is ours: `expired` is the new content. */
+static void record_expiry(struct hf_actor *actor, uint32_t number, uint64_t word,
+                          struct hf_reservation *expired, struct hf_customer_cell *counter)
+{
+    struct hf_region *region = &actor->engine->region;
+    struct hf_reservation_cell *cell = &region->reservations[number];
+    struct hf_inventory_cell *inventory =
+        &region->inventories[hf_load_relaxed(&cell->inventory)]; /* constant while in use */
+    struct hf_image_notes notes;
+    hf_notes_of(region, cell, word, &notes);
+    notes.reason = HF_REASON_DEADLINE;
+    notes.inventory_version = hf_word_version(hf_mcas_load(&region->mcas, &inventory->word));
+    expired->lsn = hf_log_reservation(actor, expired, &notes);
+    hf_store_release(&region->terms[number].due_ns,
+                     hf_retention_end_ns(actor->engine, expired->changed_at_ns));
+    hf_reservation_store(cell, expired);
+    hf_fetch_sub_relaxed(&inventory->held, expired->qty); /* a count */
+    bool serve = hf_units_return(actor, inventory, expired->qty, counter, expired->qty);
+    hf_reservation_unmark(cell, expired, word & HF_WORD_TERMS);
+    hf_engine_arm(actor, number);
+    if (serve)
+        hf_waiting_serve(actor, inventory);
+}
+
+enum hf_lapse hf_lapse_one(struct hf_actor *actor, uint32_t number)
+{
+    struct hf_region *region = &actor->engine->region;
+    struct hf_reservation_cell *cell = &region->reservations[number];
+    struct hf_reservation expired;
+    uint64_t word;
+    enum hf_copy copied = hf_reservation_copy(region, cell, &expired, &word);
+    if (copied != HF_COPIED)
+        return copied == HF_COPY_MARKED ? HF_LAPSE_BUSY : HF_LAPSE_NONE;
+    if (expired.state != HF_STATE_HELD || actor->now_ns < expired.deadline_ns)
+        return HF_LAPSE_NONE;
+    struct hf_customer_cell *counter;
+    if (!hf_ring_credit(&actor->log, LAPSE_CREDITS) ||
+        !hf_units_find_counter(actor, hf_load_relaxed(&cell->inventory), expired.customer_id, word,
+                               &counter))
+        return HF_LAPSE_BUSY;
+    uint64_t seen = word;
+    if (!hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) /* as every change */
+        return HF_LAPSE_BUSY;
+    expired.state = HF_STATE_EXPIRED;
+    expired.deadline_ns = 0;
+    expired.sequence++;
+    if (expired.changed_at_ns < actor->now_ns)
+        expired.changed_at_ns = actor->now_ns;
+    record_expiry(actor, number, word, &expired, counter);
+    return HF_LAPSE_SOME;
+}
+
+/* ---- retention ---- */
+
+static bool grow_limbo(struct hf_limbo *limbo)
+{
+    uint32_t capacity = limbo->capacity == 0 ? 256 : limbo->capacity * 2;
+    struct hf_limbo_cell *cells = malloc(capacity * sizeof *cells);
+    if (cells == NULL)
+        return false;
+    for (uint32_t i = 0; i < limbo->count; i++)
+        cells[i] = limbo->cells[(limbo->head + i) & (limbo->capacity - 1)];
+    free(limbo->cells);
+    *limbo = (struct hf_limbo){.cells = cells, .count = limbo->count, .capacity = capacity};
+    return true;
+}
+
+/* Takes it out of the table. False: not now. The timer has let go of it, so it is found by id only. */
+static bool forget(struct hf_actor *actor, uint32_t number)
+{
+    struct hf_engine *engine = actor->engine;
+    struct hf_region *region = &engine->region;
+    struct hf_limbo *limbo = &actor->limbo;
+    if (limbo->count == limbo->capacity && !grow_limbo(limbo))
+        return false;
+    struct hf_id id;
+    hf_reservation_get_id(&region->reservations[number], &id);
+    struct hf_chain chain;
+    if (!hf_table_take_chain(region, hf_hash_id(&id, region->header->hash_seed), &chain))
+        return false;
+    hf_chain_remove(&chain, region, number);
+    hf_chain_leave(&chain);
+    limbo->cells[(limbo->head + limbo->count++) & (limbo->capacity - 1)] = (struct hf_limbo_cell){
+        .stamp = hf_epochs_retire(&engine->epochs),
+        .number = number,
+    };
+    return true;
+}
+
+/* Gives cells back on which nobody can stand any more. */
+static void empty_limbo(struct hf_actor *actor)
+{
+    struct hf_engine *engine = actor->engine;
+    struct hf_region *region = &engine->region;
+    struct hf_limbo *limbo = &actor->limbo;
+    /* If the youngest of many has passed, all have; else look at the oldest. */
+    while (limbo->count != 0) {
+        struct hf_limbo_cell *oldest = &limbo->cells[limbo->head & (limbo->capacity - 1)];
+        if (!hf_epochs_passed(&engine->epochs, oldest->stamp))
+            return;
+        struct hf_terms *terms = &region->terms[oldest->number];
+        /* Relaxed: nobody else knows the cell; the next owner gets it through the free cells. */
+        hf_store_relaxed(&terms->link, 0);
+        hf_store_relaxed(&terms->due_ns, 0);
+        hf_store_relaxed(&terms->origin, 0);
+        hf_store_relaxed(&terms->made_as, 0);
+        hf_store_release(&region->reservations[oldest->number].word, 0); /* for those who scan */
+        hf_table_free_one(region, oldest->number);
+        hf_fetch_add_relaxed(&engine->reclaimed, 1); /* statistics */
+        limbo->head++;
+        limbo->count--;
+    }
+}
+
+void hf_lapse_close(struct hf_actor *actor)
+{
+    /* The others are inside for one batch at a time. */
+    for (empty_limbo(actor); actor->limbo.count != 0; empty_limbo(actor))
+        sched_yield();
+    free(actor->limbo.cells);
+    actor->limbo = (struct hf_limbo){0};
+}
+
+/* ---- at every turn ---- */
+
+/* Files it again, to be looked at a little later. */
+static void look_later(struct hf_actor *actor, uint32_t number, uint64_t pause_ns)
+{
+    hf_store_release(&actor->engine->region.terms[number].due_ns, actor->now_ns + pause_ns);
+    hf_engine_arm(actor, number);
+}
+
+/* A finished reservation is due. False: not now. */
+static bool end_retention(struct hf_actor *actor, uint32_t number)
+{
+    struct hf_engine *engine = actor->engine;
+    const struct hf_reservation_cell *cell = &engine->region.reservations[number];
+    uint64_t end_ns = hf_retention_end_ns(engine, hf_load_acquire(&cell->changed_at_ns));
+    /* While nothing is logged, the log's time stands still: look again after an eighth. */
+    uint64_t pause_ns = engine->retain_ns / 8 + HF_NS_PER_S;
+    if (end_ns > hf_engine_log_time_ns(engine)) {
+        look_later(actor, number, end_ns > actor->now_ns ? end_ns - actor->now_ns : pause_ns);
+        return true;
+    }
+    if (forget(actor, number))
+        return true;
+    look_later(actor, number, HF_NS_PER_MS);
+    return false;
+}
+
+/* Something is due for this reservation, or was once. False: it cannot be done now. */
+static bool look_at(struct hf_actor *actor, uint32_t number)
+{
+    struct hf_region *region = &actor->engine->region;
+    /* seq_cst, pairs with hf_engine_arm(): either we see the change that files it, or it sees that
+     * the timer has let go of it, and files it anew. */
+    uint64_t word = hf_load_seq_cst(&region->reservations[number].word);
+    switch (hf_reservation_word_state(word)) {
+    case HF_STATE_HELD:
+        switch (hf_lapse_one(actor, number)) {
+        case HF_LAPSE_SOME:
+            break;
+        case HF_LAPSE_NONE: /* extended, or resolved, just now */
+            word = hf_load_relaxed(&region->reservations[number].word); /* arming is harmless */
+            if (hf_reservation_word_state(word) == HF_STATE_HELD)
+                hf_engine_arm(actor, number);
+            break;
+        case HF_LAPSE_BUSY:
+            hf_engine_arm(actor, number);
+            return false;
+        }
+        break;
+    case HF_STATE_CANCELLED:
+    case HF_STATE_RELEASED:
+    case HF_STATE_EXPIRED:
+        if ((word & HF_WORD_MARKED) == 0)
+            return end_retention(actor, number);
+        hf_engine_arm(actor, number);
+        return false;
+    case HF_STATE_CONFIRMED:
+    case HF_STATE_WAITING:
+        break; /* nothing is due: it was confirmed in time */
+    }
+    return true;
+}
+
+bool hf_engine_tick(struct hf_actor *actor, uint32_t budget)
+{
+    struct hf_timer *timer = &actor->engine->timer;
+    hf_waiting_do_chores(actor);
+    if (HF_UNLIKELY(actor->limbo.count != 0))
+        empty_limbo(actor);
+    if (HF_LIKELY(!hf_timer_backlog(timer, actor->now_ns)))
+        return false;
+    uint32_t number;
+    while (budget != 0 && (number = hf_timer_pop(timer, actor->now_ns, &budget, &actor->wake)) != 0)
+        if (!look_at(actor, number))
+            return true;
+    return budget == 0;
+}
+
+enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cell *cell)
+{
+    struct hf_engine *engine = actor->engine;
+    uint64_t before = hf_load_relaxed(&cell->held); /* a hint: did anything come back? */
+    if (hf_engine_tick(actor, LAPSE_BUDGET))
+        return HF_LAPSE_BUSY;
+    uint32_t numbers[PEEK_ENTRIES];
+    uint32_t count = hf_timer_peek(&engine->timer, actor->now_ns, numbers, PEEK_ENTRIES);
+    enum hf_lapse lapse = hf_load_relaxed(&cell->held) < before ? HF_LAPSE_SOME : HF_LAPSE_NONE;
+    uint32_t inventory = (uint32_t)(cell - engine->region.inventories);
+    for (uint32_t i = 0; i < count; i++) {
+        struct hf_reservation_cell *hold = &engine->region.reservations[numbers[i]];
+        if (hf_load_relaxed(&hold->inventory) != inventory) /* a hint, lapse_one looks closely */
+            continue;
+        enum hf_lapse one = hf_lapse_one(actor, numbers[i]);
+        if (one == HF_LAPSE_BUSY)
+            return HF_LAPSE_BUSY;
+        if (one == HF_LAPSE_SOME)
+            lapse = HF_LAPSE_SOME;
+    }
+    return lapse;
+}
+
+uint64_t hf_engine_sleep(struct hf_actor *actor)
+{
+    /* Chores and cells in limbo are looked at soon. */
+    uint64_t soon_ns = actor->now_ns + HF_NS_PER_MS;
+    bool soon = hf_load_relaxed(&actor->engine->chores) != 0 || actor->limbo.count != 0;
+    uint64_t until_ns = hf_timer_sleep(&actor->engine->timer, actor->now_ns);
+    return soon && soon_ns < until_ns ? soon_ns : until_ns;
+}
+
+void hf_engine_awake(struct hf_actor *actor)
+{
+    hf_timer_awake(&actor->engine->timer);
+}

@@ -1,0 +1,809 @@
+/* A trial of a subject: see trial.h. */
+#include "tests/model/trial.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define MAX_RESERVATIONS 2048u
+#define EXPIRY_LAG_NS    (2 * HF_NS_PER_MS) /* a lapsed unit can be had again within */
+#define CHANGES_MAX      (2 * HF_MAX_BATCH_LINES)
+
+/* What the server chose. */
+struct symbol {
+    struct hf_id symbol, id;
+};
+
+/* An inventory as it was last read. */
+struct seen {
+    bool seen;
+    struct hf_inventory inventory;
+    struct hf_settings settings;
+};
+
+struct hf_trial {
+    const struct hf_subject *subject;
+    void *engine;
+    struct hf_world *world;
+    struct hf_coverage *coverage;
+    FILE *out;
+    uint64_t retain_ns;
+    uint64_t now_ns;
+    char error[600];
+
+    struct symbol *symbols;
+    uint32_t symbol_count, symbol_room;
+
+    /* For each LSN since the checkpoint: where the journal of the model stood after it; for the
+     * first ones of a chain, before it. */
+    uint64_t first_lsn, next_lsn;
+    size_t *marks;
+    uint64_t mark_room;
+
+    struct seen seen[HF_WORLD_INVENTORIES];
+    struct hf_line lines[HF_MAX_BATCH_LINES + 1]; /* of the request under way, symbols resolved */
+    struct hf_answer answer;
+    struct hf_chosen_ids chosen;
+    struct hf_expectation expected;
+};
+
+struct hf_trial *hf_trial_open(const struct hf_subject *subject, unsigned mistake, uint64_t seed,
+                               uint64_t retain_ns, struct hf_coverage *coverage, FILE *out)
+{
+    struct hf_trial *trial = calloc(1, sizeof *trial);
+    HF_CHECK(trial);
+    trial->subject = subject;
+    trial->coverage = coverage;
+    trial->out = out;
+    trial->retain_ns = retain_ns;
+    trial->first_lsn = trial->next_lsn = 1;
+    trial->world = hf_world_open(HF_WORKLOAD_INVENTORIES, MAX_RESERVATIONS);
+    trial->engine = subject->open(&(struct hf_subject_options){
+        .threads = 1,
+        .max_inventories = HF_WORKLOAD_INVENTORIES,
+        .max_reservations = MAX_RESERVATIONS,
+        .retain_ns = retain_ns,
+        .seed = seed,
+        .mistake = mistake,
+    });
+    return trial;
+}
+
+void hf_trial_close(struct hf_trial *trial)
+{
+    trial->subject->close(trial->engine);
+    hf_world_close(trial->world);
+    free(trial->symbols);
+    free(trial->marks);
+    free(trial);
+}
+
+void hf_trial_print(struct hf_trial *trial, FILE *out)
+{
+    trial->out = out;
+}
+
+const struct hf_world *hf_trial_world(const struct hf_trial *trial)
+{
+    return trial->world;
+}
+
+/* ---- what is said ---- */
+
+static const char *wrong(struct hf_trial *trial, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static const char *wrong(struct hf_trial *trial, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(trial->error, sizeof trial->error, format, arguments);
+    va_end(arguments);
+    return trial->error;
+}
+
+static void print_reservation(const struct hf_trial *trial, const char *before,
+                              const struct hf_reservation *reservation)
+{
+    if (trial->out == NULL)
+        return;
+    fputs(before, trial->out);
+    hf_print_reservation(trial->out, reservation);
+    fputc('\n', trial->out);
+}
+
+static void count_result(const struct hf_trial *trial, enum hf_operation operation, unsigned result)
+{
+    if (trial->coverage && result < HF_TRIAL_RESULTS)
+        trial->coverage->counts[operation][result]++;
+}
+
+/* ---- ids that the server chose ---- */
+
+static void note_symbol(struct hf_trial *trial, const struct hf_id *symbol, const struct hf_id *id)
+{
+    if (trial->symbol_count == trial->symbol_room) {
+        trial->symbol_room = trial->symbol_room * 2 + 64;
+        trial->symbols = realloc(trial->symbols, trial->symbol_room * sizeof *trial->symbols);
+        HF_CHECK(trial->symbols);
+    }
+    trial->symbols[trial->symbol_count++] = (struct symbol){*symbol, *id};
+}
+
+/* Newest first: most of what is spoken of is new. */
+static struct hf_id resolved(const struct hf_trial *trial, const struct hf_id *id)
+{
+    for (uint32_t i = trial->symbol_count; hf_is_symbol(id) && i > 0; i--) {
+        if (hf_id_equal(&trial->symbols[i - 1].symbol, id))
+            return trial->symbols[i - 1].id;
+    }
+    return *id;
+}
+
+struct hf_id hf_trial_symbol_of(const struct hf_trial *trial, const struct hf_id *id)
+{
+    for (uint32_t i = trial->symbol_count; i > 0; i--) {
+        if (hf_id_equal(&trial->symbols[i - 1].id, id))
+            return trial->symbols[i - 1].symbol;
+    }
+    return *id;
+}
+
+/* ---- the log ---- */
+
+static void note_mark(struct hf_trial *trial, uint64_t lsn, size_t mark)
+{
+    uint64_t place = lsn - trial->first_lsn;
+    if (place >= trial->mark_room) {
+        trial->mark_room = (place + 64) * 2;
+        trial->marks = realloc(trial->marks, trial->mark_room * sizeof *trial->marks);
+        HF_CHECK(trial->marks);
+    }
+    trial->marks[place] = mark;
+}
+
+/* What a step logged, and how far it was read. */
+struct reading {
+    const struct hf_image *images;
+    uint32_t count, next;
+};
+
+static struct reading read_log(struct hf_trial *trial)
+{
+    struct reading reading = {0};
+    reading.count = trial->subject->logged(trial->engine, &reading.images);
+    return reading;
+}
+
+static const char *check_lsn(struct hf_trial *trial, const struct hf_image *image)
+{
+    if (image->lsn != trial->next_lsn)
+        return wrong(trial, "LSN %" PRIu64 " was logged instead of %" PRIu64, image->lsn,
+                     trial->next_lsn);
+    trial->next_lsn++;
+    return NULL;
+}
+
+/* A change that the server made by itself: no request asked for it, or it is an expiry that a
+ * request's decision stands on. What is in a chain is the request's. */
+static bool is_by_server(const struct hf_image *image)
+{
+    return image->kind == HF_IMAGE_EVENT ||
+           (image->kind == HF_IMAGE_RESERVATION && image->chain_length == 0 &&
+            (image->notes.reason != HF_REASON_REQUEST ||
+             image->reservation.state == HF_STATE_EXPIRED));
+}
+
+static void count_followed(const struct hf_trial *trial, const struct hf_image *image)
+{
+    if (trial->coverage == NULL)
+        return;
+    trial->coverage->expiries += image->reservation.state == HF_STATE_EXPIRED;
+    trial->coverage->offers += image->reservation.state == HF_STATE_HELD;
+    trial->coverage->drops += image->reservation.state == HF_STATE_CANCELLED;
+}
+
+static const char *follow_image(struct hf_trial *trial, const struct hf_image *image)
+{
+    const struct hf_reservation *reservation = &image->reservation;
+    const char *error = hf_reference_follow(trial->world, trial->now_ns, reservation,
+                                            (enum hf_reason)image->notes.reason);
+    print_reservation(trial, "    by itself: ", reservation);
+    if (error) {
+        const struct hf_world_reservation *one = hf_world_find(trial->world, &reservation->id);
+        if (one)
+            print_reservation(trial, "    the model has: ", &one->now);
+        return wrong(trial, "the server %s", error);
+    }
+    hf_world_note_lsn(trial->world, &reservation->id, image->lsn);
+    count_followed(trial, image);
+    return NULL;
+}
+
+/* Follows the server as far as it went on by itself. */
+static const char *follow(struct hf_trial *trial, struct reading *reading)
+{
+    for (; reading->next < reading->count; reading->next++) {
+        const struct hf_image *image = &reading->images[reading->next];
+        const char *error = NULL;
+        if (!is_by_server(image))
+            return NULL;
+        if (image->kind == HF_IMAGE_RESERVATION)
+            error = follow_image(trial, image);
+        if (error || (error = check_lsn(trial, image)))
+            return error;
+        note_mark(trial, image->lsn, hf_world_mark(trial->world));
+    }
+    return NULL;
+}
+
+/* Takes `image` out of the model's changes. False: it is none of them. */
+static bool take_change(struct hf_reservation *changes, uint32_t *count,
+                        const struct hf_reservation *image)
+{
+    for (uint32_t i = 0; i < *count; i++) {
+        if (hf_compare_reservations(&changes[i], image) == NULL) {
+            changes[i] = changes[--*count];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The images of what the request itself did, against what it did to the model since `mark`. */
+static const char *read_own_changes(struct hf_trial *trial, struct reading *reading, size_t mark)
+{
+    struct hf_reservation changes[CHANGES_MAX];
+    uint32_t count = hf_world_changes(trial->world, mark, changes, CHANGES_MAX);
+    uint32_t inventories = 0;
+    HF_CHECK(count <= CHANGES_MAX);
+    for (; reading->next < reading->count; reading->next++) {
+        const struct hf_image *image = &reading->images[reading->next];
+        if (image->kind == HF_IMAGE_RESERVATION && count == 0 && is_by_server(image))
+            break;
+        if (image->kind == HF_IMAGE_EVENT)
+            break;
+        const char *error = check_lsn(trial, image);
+        if (error)
+            return error;
+        /* A crash before the last one undoes all of them. */
+        note_mark(trial, image->lsn, count > 1 ? mark : hf_world_mark(trial->world));
+        if (image->kind == HF_IMAGE_INVENTORY) {
+            inventories++;
+        } else if (!take_change(changes, &count, &image->reservation)) {
+            print_reservation(trial, "    logged: ", &image->reservation);
+            return wrong(trial, "a change was logged that the request does not make");
+        } else {
+            hf_world_note_lsn(trial->world, &image->reservation.id, image->lsn);
+        }
+    }
+    if (count != 0) {
+        print_reservation(trial, "    not logged: ", &changes[0]);
+        return wrong(trial, "%u changes of the request were not logged", count);
+    }
+    return inventories > 1 ? wrong(trial, "an inventory was logged twice") : NULL;
+}
+
+/* Nothing but what the server did by itself is left, and nobody waits for units that are free. */
+static const char *finish_reading(struct hf_trial *trial, struct reading *reading)
+{
+    const char *error = follow(trial, reading);
+    if (error)
+        return error;
+    if (reading->next != reading->count)
+        return wrong(trial, "a request's change was logged that no request made");
+    for (uint32_t i = 0; i < hf_world_inventory_count(trial->world); i++) {
+        uint64_t inventory_id = hf_world_inventory(trial->world, i)->inventory_id;
+        bool dropped;
+        const struct hf_world_reservation *next =
+            hf_reference_next_offer(trial->world, inventory_id, &dropped);
+        if (next == NULL)
+            continue;
+        print_reservation(trial, "    waits: ", &next->now);
+        return wrong(trial, "units of inventory %" PRIu64 " are free, and nobody offered them",
+                     inventory_id);
+    }
+    return NULL;
+}
+
+/* ---- before a request ---- */
+
+static void ask(struct hf_trial *trial, const struct hf_request *request)
+{
+    trial->subject->execute(trial->engine, 0, trial->now_ns, request, &trial->answer);
+}
+
+/* A read whose answer is not looked at by itself; what the server does by it is followed. */
+static const char *ask_and_follow(struct hf_trial *trial, const struct hf_request *request)
+{
+    ask(trial, request);
+    struct reading reading = read_log(trial);
+    return finish_reading(trial, &reading);
+}
+
+/* Versions differ when what is shown differs, and only then if nothing was touched. */
+static const char *check_version(struct hf_trial *trial, const struct hf_inventory *read)
+{
+    const struct hf_world_inventory *known =
+        hf_world_find_inventory(trial->world, read->inventory_id);
+    uint32_t place = 0;
+    while (hf_world_inventory(trial->world, place) != known)
+        place++;
+    struct seen *seen = &trial->seen[place];
+    if (known->version_known && known->version != read->version)
+        return wrong(trial,
+                     "nothing of inventory %" PRIu64 " changed, but its version did: %u to %u",
+                     read->inventory_id, known->version, read->version);
+    bool differs = seen->inventory.available != read->available ||
+                   seen->inventory.flags != read->flags ||
+                   seen->inventory.capacity != read->capacity ||
+                   memcmp(&seen->settings, &known->settings, sizeof seen->settings) != 0;
+    if (seen->seen && differs && seen->inventory.version == read->version)
+        return wrong(trial, "inventory %" PRIu64 " changed, but its version %u did not",
+                     read->inventory_id, read->version);
+    *seen = (struct seen){true, *read, known->settings};
+    hf_world_note_version(trial->world, read->inventory_id, read->version);
+    return NULL;
+}
+
+static const char *learn_version(struct hf_trial *trial, uint64_t inventory_id)
+{
+    const struct hf_request request = {.operation = HF_OP_INVENTORY_GET,
+                                       .inventory_id = inventory_id};
+    const char *error = ask_and_follow(trial, &request);
+    if (error || trial->answer.reply.result != HF_FOUND)
+        return error;
+    return check_version(trial, &trial->answer.reply.inventory);
+}
+
+static bool retention_is_over(const struct hf_trial *trial, const struct hf_reservation *one)
+{
+    return hf_state_is_final(one->state) && trial->now_ns >= one->changed_at_ns + trial->retain_ns;
+}
+
+/* What was kept long enough is there or not, as the server likes: looks. */
+static const char *learn_if_forgotten(struct hf_trial *trial, const struct hf_id *id)
+{
+    const struct hf_world_reservation *one = hf_world_find_any(trial->world, id);
+    if (one == NULL || !retention_is_over(trial, &one->now))
+        return NULL;
+    const struct hf_request request = {.operation = HF_OP_RESERVATION_GET, .id = *id};
+    const char *error = ask_and_follow(trial, &request);
+    if (error)
+        return error;
+    bool forgotten = trial->answer.reply.result == HF_NOT_FOUND;
+    if (forgotten != one->forgotten)
+        hf_world_note_forgotten(trial->world, id, forgotten);
+    if (trial->coverage)
+        trial->coverage->forgotten += forgotten;
+    return NULL;
+}
+
+static const char *learn_of_line(struct hf_trial *trial, const struct hf_line *line)
+{
+    const char *error = learn_if_forgotten(trial, &line->id);
+    if (error == NULL)
+        error = learn_if_forgotten(trial, &line->new_id);
+    /* A lapsed hold knows what was made of it, if the server derived that id. */
+    const struct hf_world_reservation *one = hf_world_find(trial->world, &line->id);
+    if (error == NULL && one)
+        error = learn_if_forgotten(trial, &one->derived_id);
+    return error;
+}
+
+static struct hf_line *first_claim(struct hf_trial *trial, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        enum hf_operation operation = trial->lines[i].operation;
+        if (operation == HF_OP_RESERVE || operation == HF_OP_HOLD || operation == HF_OP_JOIN)
+            return &trial->lines[i];
+    }
+    return NULL;
+}
+
+/* Puts the version that the inventory has, or another one, into a request or a line. */
+static const char *guard(struct hf_trial *trial, const struct hf_step *step, uint64_t inventory_id,
+                         uint16_t *flags, uint32_t *expected)
+{
+    const char *error = learn_version(trial, inventory_id);
+    const struct hf_world_inventory *inventory =
+        hf_world_find_inventory(trial->world, inventory_id);
+    if (error || inventory == NULL)
+        return error;
+    *flags |= HF_REQUEST_EXPECT_VERSION;
+    *expected = inventory->version + (step->guard == HF_GUARD_WRONG ? 1 : 0);
+    return NULL;
+}
+
+/* The step's request as it is asked: symbols resolved, the guard put in, what must be known learnt.
+ */
+static const char *prepare(struct hf_trial *trial, const struct hf_step *step,
+                           const struct hf_line *lines, struct hf_request *request)
+{
+    *request = step->request;
+    request->id = resolved(trial, &request->id);
+    request->new_id = resolved(trial, &request->new_id);
+    const struct hf_line single = {.id = request->id, .new_id = request->new_id};
+    const char *error = learn_of_line(trial, &single);
+    bool batch = request->operation == HF_OP_BATCH;
+    request->lines = trial->lines;
+    for (uint32_t i = 0; batch && error == NULL && i < request->count; i++) {
+        struct hf_line *line = &trial->lines[i];
+        *line = lines[step->first_line + i];
+        line->id = resolved(trial, &line->id);
+        line->new_id = resolved(trial, &line->new_id);
+        error = learn_of_line(trial, line);
+    }
+    if (error || step->guard == HF_GUARD_NONE)
+        return error;
+    if (!batch)
+        return guard(trial, step, request->inventory_id, &request->flags, &request->expected);
+    struct hf_line *claim = first_claim(trial, request->count);
+    return claim ? guard(trial, step, claim->inventory_id, &claim->flags, &claim->expected) : NULL;
+}
+
+/* ---- a request ---- */
+
+/* Which ids the server chose, as its answer tells. */
+static void learn_chosen(struct hf_trial *trial, const struct hf_request *request)
+{
+    const struct hf_reply *reply = &trial->answer.reply;
+    memset(&trial->chosen, 0, sizeof trial->chosen);
+    if (hf_result_group(reply->result) != HF_GROUP_YES)
+        return;
+    if (request->operation != HF_OP_BATCH)
+        trial->chosen.ids[0] = reply->reservation.id;
+    for (uint32_t i = 0; reply->entries && i < reply->count && i < HF_MAX_BATCH_LINES; i++)
+        trial->chosen.ids[i] = reply->entries[i].reservation.id;
+}
+
+static void note_symbols(struct hf_trial *trial, const struct hf_step *step,
+                         const struct hf_request *request)
+{
+    bool batch = request->operation == HF_OP_BATCH;
+    uint32_t count = batch ? trial->expected.count : 1;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hf_id *id = &trial->chosen.ids[i];
+        const struct hf_id *asked = batch ? &trial->lines[i].id : &request->id;
+        const struct hf_id *new_id = batch ? &trial->lines[i].new_id : &request->new_id;
+        if (hf_id_is_zero(id) || hf_id_equal(id, asked) || hf_id_equal(id, new_id))
+            continue;
+        struct hf_id symbol = hf_symbol(step->number, i);
+        note_symbol(trial, &symbol, id);
+    }
+}
+
+/* The answer waits for what it tells, and tells the LSN of what it tells. */
+static const char *check_reservation_lsn(struct hf_trial *trial, const struct hf_reservation *told)
+{
+    const struct hf_world_reservation *one = hf_world_find(trial->world, &told->id);
+    if (trial->answer.wait_for_lsn < told->lsn)
+        return wrong(trial,
+                     "ACK-AFTER-COMMIT: the answer tells of LSN %" PRIu64 ", but waits for %" PRIu64
+                     " only",
+                     told->lsn, trial->answer.wait_for_lsn);
+    if (one && one->now.sequence == told->sequence && one->now.lsn != told->lsn)
+        return wrong(trial, "the answer says LSN %" PRIu64 ", the log says %" PRIu64, told->lsn,
+                     one->now.lsn);
+    return NULL;
+}
+
+static const char *check_lsns(struct hf_trial *trial)
+{
+    const struct hf_reply *reply = &trial->answer.reply;
+    const char *error = NULL;
+    if (hf_result_group(reply->result) != HF_GROUP_YES)
+        return NULL;
+    if (!hf_id_is_zero(&reply->reservation.id) && reply->entries == NULL)
+        error = check_reservation_lsn(trial, &reply->reservation);
+    for (uint32_t i = 0; error == NULL && reply->entries && i < reply->count; i++)
+        error = check_reservation_lsn(trial, &reply->entries[i].reservation);
+    return error;
+}
+
+/* A refusal for want of units must hold even if every lapsed hold is noticed. */
+static const char *check_refusal(struct hf_trial *trial, const struct hf_request *request)
+{
+    static struct hf_expectation alone;
+    if (!hf_reference_wants_units(trial->expected.result))
+        return NULL;
+    size_t mark = hf_world_mark(trial->world);
+    hf_reference_expire(trial->world, trial->now_ns);
+    bool noticed = hf_world_mark(trial->world) != mark;
+    if (noticed)
+        hf_reference_execute(trial->world, trial->now_ns, request, &trial->chosen, true, &alone);
+    hf_world_rollback(trial->world, mark);
+    if (noticed && hf_result_group(alone.result) == HF_GROUP_YES)
+        return wrong(trial, "%s was refused, but lapsed holds would satisfy it",
+                     hf_result_name(trial->expected.result));
+    return NULL;
+}
+
+static const char *check_answer(struct hf_trial *trial, const struct hf_request *request)
+{
+    const struct hf_reply *reply = &trial->answer.reply;
+    const char *difference = hf_compare_reply(&trial->expected, reply);
+    if (trial->out) {
+        fputs("    answered: ", trial->out);
+        hf_print_reply(trial->out, reply);
+    }
+    if (difference) {
+        if (trial->out) {
+            fputs("    expected: ", trial->out);
+            hf_print_expectation(trial->out, &trial->expected);
+        }
+        return wrong(trial, "the answer is %s, expected is %s: %s differs",
+                     hf_result_name(reply->result), hf_result_name(trial->expected.result),
+                     difference);
+    }
+    const char *error = check_lsns(trial);
+    return error ? error : check_refusal(trial, request);
+}
+
+static const char *check_versions(struct hf_trial *trial, const struct hf_request *request)
+{
+    const struct hf_reply *reply = &trial->answer.reply;
+    const struct hf_world_inventory *inventory =
+        hf_world_find_inventory(trial->world, request->inventory_id);
+    if (trial->expected.tells_inventory)
+        return check_version(trial, &reply->inventory);
+    if (reply->result == HF_VERSION_MISMATCH && request->operation != HF_OP_BATCH &&
+        inventory->version_known && inventory->version != reply->version)
+        return wrong(trial, "VERSION_MISMATCH tells version %u, but it is %u", reply->version,
+                     inventory->version);
+    return NULL;
+}
+
+static void count_request(const struct hf_trial *trial, const struct hf_request *request)
+{
+    const struct hf_reply *reply = &trial->answer.reply;
+    count_result(trial, request->operation, reply->result);
+    if (trial->coverage && request->operation == HF_OP_BATCH)
+        trial->coverage->batch_lines += request->count;
+}
+
+static const char *do_request(struct hf_trial *trial, const struct hf_step *step,
+                              const struct hf_line *lines)
+{
+    struct hf_request request;
+    const char *error = prepare(trial, step, lines, &request);
+    if (trial->out)
+        hf_print_request(trial->out, &request);
+    if (error)
+        return error;
+    ask(trial, &request);
+    learn_chosen(trial, &request);
+    struct reading reading = read_log(trial);
+    if ((error = follow(trial, &reading)))
+        return error;
+    size_t mark = hf_world_mark(trial->world);
+    hf_reference_execute(trial->world, trial->now_ns, &request, &trial->chosen, false,
+                         &trial->expected);
+    const char *read_error = read_own_changes(trial, &reading, mark);
+    if (read_error == NULL)
+        read_error = finish_reading(trial, &reading);
+    hf_reference_note_settled(trial->world, &trial->expected);
+    /* A wrong answer says more than a wrong log. */
+    error = check_answer(trial, &request);
+    if (error || (error = read_error) || (error = check_versions(trial, &request)))
+        return error;
+    note_symbols(trial, step, &request);
+    count_request(trial, &request);
+    if ((error = hf_world_broken(trial->world, mark)))
+        return wrong(trial, "the model itself is broken: %s", error);
+    return NULL;
+}
+
+/* ---- the whole state ---- */
+
+static bool passes(const struct hf_reservation_filter *filter, const struct hf_reservation *one)
+{
+    return (!(filter->filters & HF_FILTER_INVENTORY) ||
+            filter->inventory_id == one->inventory_id) &&
+           (!(filter->filters & HF_FILTER_CUSTOMER) || filter->customer_id == one->customer_id) &&
+           (filter->states == 0 || (filter->states >> one->state & 1)) &&
+           one->made_at_ns >= filter->made_from_ns &&
+           (filter->made_before_ns == 0 || one->made_at_ns < filter->made_before_ns);
+}
+
+/* One that was listed, against the model; `listed` counts those that the model has. */
+static const char *compare_listed(struct hf_trial *trial,
+                                  const struct hf_reservation_filter *filter,
+                                  const struct hf_reservation *listed, uint32_t *count)
+{
+    const struct hf_world_reservation *one = hf_world_find_any(trial->world, &listed->id);
+    if (!passes(filter, listed))
+        return wrong(trial, "RESERVATION_LIST lists one that its filter does not let pass");
+    if (one == NULL && retention_is_over(trial, listed))
+        return NULL; /* dropped from the model, and back from the log */
+    if (one && one->forgotten)
+        hf_world_note_forgotten(trial->world, &listed->id, false);
+    const char *difference = one ? hf_compare_reservations(&one->now, listed) : "that it is there";
+    if (difference == NULL) {
+        ++*count;
+        return NULL;
+    }
+    print_reservation(trial, "    listed: ", listed);
+    if (one)
+        print_reservation(trial, "    the model has: ", &one->now);
+    return wrong(trial, "RESERVATION_LIST and the model differ: %s", difference);
+}
+
+static bool is_listed(const struct hf_reservation *listed, uint32_t count, const struct hf_id *id)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (hf_id_equal(&listed[i].id, id))
+            return true;
+    }
+    return false;
+}
+
+/* Who of the model was not listed was forgotten, or is missing. */
+static const char *compare_missing(struct hf_trial *trial,
+                                   const struct hf_reservation_filter *filter,
+                                   const struct hf_reservation *listed, uint32_t count)
+{
+    for (uint32_t i = 0; i < hf_world_reservation_count(trial->world); i++) {
+        const struct hf_world_reservation *one = hf_world_reservation(trial->world, i);
+        if (one->forgotten || !passes(filter, &one->now) || is_listed(listed, count, &one->now.id))
+            continue;
+        if (!retention_is_over(trial, &one->now)) {
+            print_reservation(trial, "    missing: ", &one->now);
+            return wrong(trial, "RESERVATION_LIST leaves one out");
+        }
+        hf_world_note_forgotten(trial->world, &one->now.id, true);
+    }
+    return NULL;
+}
+
+static const char *compare_reservations(struct hf_trial *trial,
+                                        const struct hf_reservation_filter *filter)
+{
+    static struct hf_reservation listed[2 * MAX_RESERVATIONS];
+    struct hf_request request = {.operation = HF_OP_RESERVATION_LIST, .filter = *filter};
+    uint32_t count = 0, known = 0;
+    do {
+        request.limit = 1 + (count * 7 + trial->symbol_count) % HF_MAX_BATCH_LINES;
+        const char *error = ask_and_follow(trial, &request);
+        const struct hf_reply *reply = &trial->answer.reply;
+        if (error)
+            return error;
+        if (reply->result != HF_FOUND || reply->count > request.limit)
+            return wrong(trial, "RESERVATION_LIST answers %s with %u entries",
+                         hf_result_name(reply->result), reply->count);
+        HF_CHECK(count + reply->count <= 2 * MAX_RESERVATIONS);
+        for (uint32_t i = 0; i < reply->count; i++) {
+            const struct hf_reservation *one = &reply->entries[i].reservation;
+            if (is_listed(listed, count, &one->id))
+                return wrong(trial, "RESERVATION_LIST lists one twice");
+            if ((error = compare_listed(trial, filter, one, &known)))
+                return error;
+            listed[count++] = *one;
+        }
+        request.filter.cursor = reply->next;
+    } while (request.filter.cursor != 0);
+    return compare_missing(trial, filter, listed, count);
+}
+
+static const char *compare_inventories(struct hf_trial *trial)
+{
+    for (uint32_t i = 0; i < hf_world_inventory_count(trial->world); i++) {
+        const struct hf_request request = {
+            .operation = HF_OP_INVENTORY_SETTINGS,
+            .inventory_id = hf_world_inventory(trial->world, i)->inventory_id,
+        };
+        const char *error = ask_and_follow(trial, &request);
+        if (error)
+            return error;
+        hf_reference_execute(trial->world, trial->now_ns, &request, &trial->chosen, false,
+                             &trial->expected);
+        if ((error = check_answer(trial, &request)) ||
+            (error = check_version(trial, &trial->answer.reply.inventory)))
+            return error;
+    }
+    return NULL;
+}
+
+/* Everything, and then what some filter lets pass. */
+static const char *compare_state(struct hf_trial *trial, uint32_t dice)
+{
+    struct hf_reservation_filter filter = {0};
+    const char *error = compare_inventories(trial);
+    if (error || (error = compare_reservations(trial, &filter)))
+        return error;
+    if (dice & 1) {
+        filter.filters |= HF_FILTER_INVENTORY;
+        filter.inventory_id = 1 + (dice >> 8) % 5;
+    }
+    if (dice & 2) {
+        filter.filters |= HF_FILTER_CUSTOMER;
+        filter.customer_id = 1 + (dice >> 12) % 5;
+    }
+    if (dice & 4)
+        filter.states = dice >> 16 & 0x7e;
+    if (dice & 8)
+        filter.made_from_ns = trial->now_ns - (dice >> 4);
+    if (dice & 16)
+        filter.made_before_ns = trial->now_ns - (dice >> 12);
+    if (trial->coverage)
+        trial->coverage->comparisons++;
+    return compare_reservations(trial, &filter);
+}
+
+/* ---- time, and crashes ---- */
+
+static const char *do_tick(struct hf_trial *trial)
+{
+    trial->subject->tick(trial->engine, trial->now_ns);
+    struct reading reading = read_log(trial);
+    const char *error = finish_reading(trial, &reading);
+    if (error)
+        return error;
+    for (uint32_t i = 0; i < hf_world_reservation_count(trial->world); i++) {
+        const struct hf_reservation *now = &hf_world_reservation(trial->world, i)->now;
+        if (now->state == HF_STATE_HELD && trial->now_ns >= now->deadline_ns + EXPIRY_LAG_NS) {
+            print_reservation(trial, "    still held: ", now);
+            return wrong(trial, "a hold stands more than 2 ms after its deadline");
+        }
+    }
+    return NULL;
+}
+
+/* What of the log survives: all of it at times, at times all but a few records. */
+static uint64_t surviving_lsn(const struct hf_trial *trial, uint32_t dice)
+{
+    uint64_t last = trial->next_lsn - 1;
+    uint64_t most = trial->next_lsn - trial->first_lsn;
+    if ((dice & 3) == 0 || most == 0)
+        return last;
+    return last - (dice >> 2) % (most < 40 ? most + 1 : 40);
+}
+
+static const char *do_crash(struct hf_trial *trial, uint32_t dice)
+{
+    uint64_t lsn = surviving_lsn(trial, dice);
+    hf_world_rollback(trial->world,
+                      lsn < trial->first_lsn ? 0 : trial->marks[lsn - trial->first_lsn]);
+    hf_world_forget_versions(trial->world);
+    memset(trial->seen, 0, sizeof trial->seen);
+    if (trial->out)
+        fprintf(trial->out, "the log is lost after LSN %" PRIu64 " of %" PRIu64 "\n", lsn,
+                trial->next_lsn - 1);
+    trial->first_lsn = trial->next_lsn = trial->subject->crash(trial->engine, lsn, trial->now_ns);
+    hf_world_checkpoint(trial->world, NULL, NULL);
+    if (trial->coverage)
+        trial->coverage->crashes++;
+    struct reading reading = read_log(trial);
+    const char *error = finish_reading(trial, &reading);
+    return error ? error : compare_state(trial, dice);
+}
+
+/* ---- a step ---- */
+
+const char *hf_trial_step(struct hf_trial *trial, const struct hf_step *step,
+                          const struct hf_line *lines)
+{
+    static const char *const kinds[] = {"", "tick\n", "crash\n", "compare\n"};
+    trial->now_ns = step->now_ns;
+    if (trial->coverage)
+        trial->coverage->steps++;
+    if (trial->out)
+        fprintf(trial->out, "%6u at %" PRIu64 ".%09" PRIu64 ": %s", step->number,
+                step->now_ns / (uint64_t)HF_NS_PER_S, step->now_ns % (uint64_t)HF_NS_PER_S,
+                kinds[step->kind]);
+    switch (step->kind) {
+    case HF_STEP_TICK:
+        return do_tick(trial);
+    case HF_STEP_CRASH:
+        return do_crash(trial, step->dice);
+    case HF_STEP_COMPARE:
+        return compare_state(trial, step->dice);
+    case HF_STEP_REQUEST:
+        break;
+    }
+    return do_request(trial, step, lines);
+}

@@ -1,0 +1,1004 @@
+/*
+ * The timer: on one thread, with a clock that the test moves; then against a plain list, at random;
+ * then several threads played by one, which is switched between any two accesses to shared fields,
+ * and one of which may stop for ever anywhere (the end of the file).
+ */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "base/clock.h"
+#include "engine/timer.h"
+#include "tests/lib/stress.h"
+
+#define TICK_NS (1ull << 18)
+#define SECOND  (TICK_NS << 12) /* what a bucket of level 1 covers */
+#define HOUR    (TICK_NS << 24) /* level 2: 73 minutes */
+#define DAY     (86400 * HF_NS_PER_S)
+#define START   (HOUR * 400000 + 1) /* some time in 2025, just after an HOUR began */
+#define ENTRIES 20000u
+
+static struct hf_terms the_terms[ENTRIES + 1];
+static struct hf_timer the_timer;
+
+static void start(uint64_t now_ns)
+{
+    memset((void *)the_terms, 0, sizeof the_terms);
+    cr_assert_eq(hf_timer_init(&the_timer, the_terms, now_ns), 0);
+}
+
+static void end(void)
+{
+    hf_timer_close(&the_timer);
+}
+
+TestSuite(timer, .fini = end, .timeout = 60);
+
+static bool arm(uint32_t number, uint64_t due_ns)
+{
+    hf_store_relaxed(&the_terms[number].due_ns, due_ns);
+    return hf_timer_arm(&the_timer, number);
+}
+
+static bool is_armed(uint32_t number)
+{
+    return hf_load_relaxed(&the_terms[number].armed) != 0;
+}
+
+static uint32_t pop(uint64_t now_ns)
+{
+    uint32_t budget = UINT32_MAX;
+    bool wake = false;
+    return hf_timer_pop(&the_timer, now_ns, &budget, &wake);
+}
+
+/* The time at which the tick has passed that this time is in. */
+static uint64_t passed_ns(uint64_t due_ns)
+{
+    return (due_ns + TICK_NS - 1) & ~(TICK_NS - 1);
+}
+
+/* Sleeps as the server would until something is popped, and returns that; 0: nothing is filed. */
+static uint32_t sleep_and_pop(uint64_t *now_ns, unsigned *wakes)
+{
+    for (;;) {
+        uint64_t next_ns = hf_timer_next_ns(&the_timer, *now_ns);
+        if (next_ns == UINT64_MAX)
+            return 0;
+        if (next_ns > *now_ns) {
+            *now_ns = next_ns;
+            ++*wakes;
+        }
+        uint32_t number = pop(*now_ns);
+        if (number != 0)
+            return number;
+        cr_assert(hf_timer_next_ns(&the_timer, *now_ns) > *now_ns,
+                  "it wakes for nothing, for ever");
+    }
+}
+
+/* ---- when an entry comes ---- */
+
+Test(timer, an_entry_comes_when_its_tick_has_passed_and_once)
+{
+    start(START);
+    for (uint32_t i = 0; i < 64; i++) {
+        uint64_t due_ns = START + 3 * TICK_NS + i * (TICK_NS / 16);
+        arm(1, due_ns);
+        cr_expect(is_armed(1));
+        cr_expect_eq(pop(passed_ns(due_ns) - 1), 0, "%u/16 of a tick: early", i);
+        cr_expect_eq(pop(passed_ns(due_ns)), 1, "%u/16 of a tick: late", i);
+        cr_expect_not(is_armed(1));
+        cr_expect_eq(pop(due_ns + DAY), 0, "it comes twice");
+        end();
+        start(START);
+    }
+}
+
+Test(timer, what_is_due_at_the_end_of_a_tick_belongs_to_that_tick)
+{
+    start(START);
+    uint64_t boundary_ns = passed_ns(START) + 10 * TICK_NS;
+    arm(1, boundary_ns);
+    arm(2, boundary_ns + 1);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), boundary_ns);
+    cr_expect_eq(pop(boundary_ns), 1);
+    cr_expect_eq(pop(boundary_ns), 0);
+    cr_expect_eq(pop(boundary_ns + TICK_NS - 1), 0);
+    cr_expect_eq(pop(boundary_ns + TICK_NS), 2);
+}
+
+Test(timer, what_is_due_when_it_is_armed_comes_with_the_next_tick)
+{
+    start(START);
+    cr_expect_eq(pop(START), 0);
+    arm(1, START - DAY);
+    arm(2, 0);
+    arm(3, START);
+    uint64_t next_ns = hf_timer_next_ns(&the_timer, START);
+    cr_expect(next_ns > START && next_ns <= START + TICK_NS);
+    cr_expect_neq(pop(next_ns), 0);
+    cr_expect_neq(pop(next_ns), 0);
+    cr_expect_neq(pop(next_ns), 0);
+    cr_expect_eq(pop(next_ns), 0);
+}
+
+Test(timer, an_entry_is_filed_once_until_it_is_popped)
+{
+    start(START);
+    for (int i = 0; i < 3; i++)
+        arm(1, START + HF_NS_PER_MS);
+    cr_expect_eq(pop(START + HF_NS_PER_S), 1);
+    cr_expect_eq(pop(START + HF_NS_PER_S), 0);
+    arm(1, START + 2 * HF_NS_PER_S);
+    cr_expect_eq(pop(START + 3 * HF_NS_PER_S), 1, "and may be filed again then");
+}
+
+Test(timer, an_extended_entry_comes_at_its_new_time)
+{
+    const uint64_t extensions[] = {1, TICK_NS, SECOND, 3 * SECOND, HOUR, 3 * HOUR, 100 * DAY};
+    for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+        uint64_t due_ns = passed_ns(START) + 5 * TICK_NS, later_ns = due_ns + extensions[i];
+        start(START);
+        arm(1, due_ns);
+        arm(1, later_ns);
+        cr_expect_eq(pop(due_ns), 0, "extension %zu is ignored", i);
+        cr_expect(is_armed(1));
+        unsigned wakes = 0;
+        uint64_t now_ns = due_ns;
+        cr_expect_eq(sleep_and_pop(&now_ns, &wakes), 1);
+        cr_expect_eq(now_ns, passed_ns(later_ns), "extension %zu", i);
+        end();
+    }
+    start(START);
+}
+
+/* Each is alone, so the number of wake-ups is exact: one for each level that it passes through. */
+Test(timer, far_dues_come_to_the_tick_after_few_wake_ups)
+{
+    static const struct {
+        uint64_t distance_ns;
+        unsigned wakes;
+    } cases[] = {
+        {TICK_NS, 1},     {HF_NS_PER_MS, 1},
+        {HF_NS_PER_S, 1}, {2 * SECOND - 2 * TICK_NS, 1},
+        {3 * SECOND, 2},  {60 * HF_NS_PER_S, 2},
+        {HOUR, 2},        {2 * HOUR - SECOND, 2},
+        {3 * HOUR, 3},    {DAY, 3},
+        {30 * DAY, 3},    {300 * DAY, 3},
+        {415 * DAY, 3},   {450 * DAY, 4},
+        {3650 * DAY, 12},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t due_ns = START + cases[i].distance_ns, now_ns = START;
+        unsigned wakes = 0;
+        start(START);
+        arm(1, due_ns);
+        cr_expect_eq(sleep_and_pop(&now_ns, &wakes), 1);
+        cr_expect_eq(now_ns, passed_ns(due_ns), "case %zu is late by %lld ns", i,
+                     (long long)(now_ns - passed_ns(due_ns)));
+        cr_expect_leq(wakes, cases[i].wakes, "case %zu takes %u wake-ups", i, wakes);
+        cr_expect_eq(pop(now_ns), 0);
+        cr_expect_eq(hf_timer_next_ns(&the_timer, now_ns), UINT64_MAX);
+        end();
+    }
+    start(START);
+}
+
+Test(timer, dues_beyond_all_dates_stay_filed_at_the_far_end)
+{
+    start(START);
+    arm(1, UINT64_MAX);
+    arm(2, START + TICK_NS);
+    uint64_t now_ns = START;
+    unsigned wakes = 0;
+    cr_expect_eq(sleep_and_pop(&now_ns, &wakes), 2);
+    for (int year = 1; year <= 20; year++)
+        cr_expect_eq(pop(START + (uint64_t)year * 365 * DAY), 0);
+    cr_expect(is_armed(1));
+}
+
+/* From one entry to the next the clock jumps by all kinds of steps; the wheel turns often. */
+Test(timer, lap_after_lap)
+{
+    static const uint64_t steps[] = {TICK_NS,    31 * TICK_NS, 33 * TICK_NS, SECOND - TICK_NS,
+                                     2 * SECOND, 5 * SECOND,   HOUR / 3,     2 * HOUR - SECOND,
+                                     2 * HOUR,   2 * HOUR + 1, 17 * HOUR,    40 * DAY,
+                                     208 * DAY,  415 * DAY};
+    start(START);
+    uint64_t now_ns = START;
+    for (unsigned round = 0; round < 300; round++) {
+        uint64_t step = steps[round % 14] + round;
+        arm(1, now_ns + step);
+        arm(2, now_ns + step / 2);
+        cr_expect_eq(pop(now_ns), 0);
+        now_ns += step + TICK_NS;
+        uint32_t first = pop(now_ns), second = pop(now_ns);
+        cr_expect_eq(first + second, 3, "round %u: %u and %u came", round, first, second);
+        cr_expect_eq(pop(now_ns), 0);
+    }
+}
+
+Test(timer, a_gap_of_many_hours_is_skipped_at_once)
+{
+    start(START);
+    uint64_t begin_ns = hf_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t now_ns = START;
+    for (unsigned i = 0; i < 10; i++) { /* the clocks of sanitizers and emulators are slow */
+        arm(1, now_ns + HF_NS_PER_S);
+        now_ns += 18 * 3600 * HF_NS_PER_S;
+        cr_expect_eq(pop(now_ns), 1);
+        cr_expect_eq(pop(now_ns), 0);
+    }
+    cr_expect_lt(hf_clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin_ns, 200 * HF_NS_PER_MS,
+                 "each of these ticks was looked at");
+    arm(1, now_ns + HF_NS_PER_MS);
+    unsigned wakes = 0;
+    cr_expect_eq(sleep_and_pop(&now_ns, &wakes), 1);
+    cr_expect_eq(wakes, 1, "the cursors are where the clock is");
+}
+
+/* Nobody popped for hours, as nothing was filed; then something is, in what the wheel takes for a
+ * far future. */
+Test(timer, after_an_idle_time_an_entry_comes_to_the_tick)
+{
+    static const uint64_t idle[] = {SECOND, 3 * SECOND, HOUR, 3 * HOUR, DAY, 500 * DAY};
+    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+        start(START);
+        uint64_t now_ns = START + idle[i], due_ns = now_ns + 100 * HF_NS_PER_MS;
+        cr_expect_eq(hf_timer_sleep(&the_timer, START), UINT64_MAX);
+        cr_expect(arm(1, due_ns), "nobody wakes the sleeper");
+        unsigned wakes = 0;
+        cr_expect_eq(sleep_and_pop(&now_ns, &wakes), 1);
+        cr_expect_eq(now_ns, passed_ns(due_ns));
+        cr_expect_leq(wakes, 2);
+        end();
+    }
+    start(START);
+}
+
+/* ---- budget, cascade, backlog ---- */
+
+static void arm_many(uint32_t first, uint32_t count, uint64_t due_ns)
+{
+    for (uint32_t number = first; number < first + count; number++)
+        arm(number, due_ns + number % 1000);
+}
+
+Test(timer, the_budget_counts_every_entry_that_moves)
+{
+    start(START);
+    uint64_t due_ns = passed_ns(START) + 3 * SECOND;
+    bool wake = false;
+    arm_many(1, 1000, due_ns);
+    for (uint32_t left = 1000; left > 0; left -= 100) { /* cascaded, none is due */
+        uint32_t budget = 100;
+        cr_expect_eq(hf_timer_pop(&the_timer, due_ns - SECOND, &budget, &wake), 0);
+        cr_expect_eq(budget, 0);
+    }
+    uint32_t budget = 100;
+    cr_expect_eq(hf_timer_pop(&the_timer, due_ns - SECOND, &budget, &wake), 0);
+    cr_expect_eq(budget, 100, "all were moved before their second begins");
+    for (uint32_t number = 1; number <= 1000; number += 2)
+        hf_store_relaxed(&the_terms[number].due_ns, due_ns + HOUR);
+    budget = 1000; /* half are returned, half are filed again */
+    unsigned returned = 0;
+    while (hf_timer_pop(&the_timer, due_ns + TICK_NS, &budget, &wake) != 0)
+        returned++;
+    cr_expect_eq(returned, 500);
+    cr_expect_eq(budget, 0);
+    cr_expect_eq(pop(due_ns + TICK_NS), 0);
+    budget = 0;
+    cr_expect_eq(hf_timer_pop(&the_timer, due_ns + DAY, &budget, &wake), 0);
+    cr_expect_eq(budget, 0);
+    cr_expect_not(wake);
+}
+
+Test(timer, a_second_full_of_entries_is_moved_down_during_the_second_before)
+{
+    start(START);
+    uint64_t second_ns = passed_ns(START) + 9 * SECOND; /* begins, and has begun */
+    second_ns -= second_ns % SECOND;
+    arm_many(1, ENTRIES, second_ns + SECOND / 2);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), second_ns - SECOND);
+    cr_expect_eq(pop(second_ns - SECOND - 1), 0);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, second_ns - SECOND - 1), second_ns - SECOND,
+                 "it began to move them too early");
+    bool wake = false;
+    uint32_t budget = ENTRIES / 2;
+    cr_expect_eq(hf_timer_pop(&the_timer, second_ns - SECOND, &budget, &wake), 0);
+    cr_expect_eq(budget, 0);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, second_ns - SECOND), second_ns - SECOND,
+                 "there is more");
+    cr_expect_not(hf_timer_backlog(&the_timer, second_ns - SECOND), "which nobody has to wait for");
+    budget = ENTRIES / 2 + 7;
+    cr_expect_eq(hf_timer_pop(&the_timer, second_ns - SECOND, &budget, &wake), 0);
+    cr_expect_eq(budget, 7);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, second_ns - SECOND), second_ns + SECOND / 2);
+}
+
+/* In one second two entries come at every tick, and a pop never has the budget to look beyond. */
+Test(timer, the_cascade_goes_on_while_there_is_always_something_due)
+{
+    const uint32_t half = ENTRIES / 2;
+    uint64_t second_ns = START / SECOND * SECOND + SECOND, now_ns = second_ns;
+    start(START);
+    for (uint32_t i = 0; i < 8000; i++)
+        arm(1 + i, second_ns + (1 + i / 2) * TICK_NS);
+    arm_many(1 + half, 8000, second_ns + 3 * SECOND / 2);
+    bool wake = false;
+    for (uint32_t i = 0; i < 8000; i++) {
+        uint32_t budget = 2;
+        now_ns = second_ns + (1 + i / 2) * TICK_NS;
+        cr_assert_neq(hf_timer_pop(&the_timer, now_ns, &budget, &wake), 0);
+    }
+    uint32_t budget = ENTRIES;
+    cr_expect_eq(hf_timer_pop(&the_timer, now_ns, &budget, &wake), 0);
+    cr_expect_lt(ENTRIES - budget, 10, "%u were left to move", ENTRIES - budget);
+}
+
+Test(timer, a_backlog_is_told_until_it_is_gone)
+{
+    start(START);
+    cr_expect_eq(pop(START), 0);
+    cr_expect_not(hf_timer_backlog(&the_timer, START));
+    arm(1, START + TICK_NS);
+    arm(2, START + TICK_NS);
+    arm(3, START + 5 * SECOND);
+    arm(4, START + 5 * SECOND);
+    cr_expect_not(hf_timer_backlog(&the_timer, START));
+    uint64_t now_ns = START + 2 * TICK_NS;
+    cr_expect(hf_timer_backlog(&the_timer, now_ns));
+    cr_expect_neq(pop(now_ns), 0);
+    cr_expect(hf_timer_backlog(&the_timer, now_ns));
+    cr_expect_neq(pop(now_ns), 0);
+    cr_expect_eq(pop(now_ns), 0);
+    cr_expect_not(hf_timer_backlog(&the_timer, now_ns));
+    now_ns = START + 20 * SECOND;
+    cr_expect(hf_timer_backlog(&the_timer, now_ns));
+    uint32_t budget = 1;
+    bool wake = false;
+    cr_expect_neq(hf_timer_pop(&the_timer, now_ns, &budget, &wake), 0);
+    cr_expect(hf_timer_backlog(&the_timer, now_ns), "of level 1");
+    cr_expect_neq(pop(now_ns), 0);
+    cr_expect_eq(pop(now_ns), 0);
+    cr_expect_not(hf_timer_backlog(&the_timer, now_ns));
+}
+
+/* More than the wheel's 2.1 s are waiting when new ones are filed: those wait behind them. */
+Test(timer, entries_filed_into_a_long_backlog_are_popped_with_it)
+{
+    start(START);
+    for (uint32_t number = 1; number <= 100; number++)
+        arm(number, START + number * SECOND / 10);
+    uint64_t now_ns = START + 60 * SECOND;
+    bool wake = false;
+    for (uint32_t number = 1; number <= 100; number++) {
+        uint32_t budget = 3;
+        cr_expect_neq(hf_timer_pop(&the_timer, now_ns, &budget, &wake), 0);
+        arm(number + 100, now_ns - number * HF_NS_PER_MS);
+        arm(number + 200, now_ns + HF_NS_PER_S);
+    }
+    unsigned due = 0;
+    while (pop(now_ns + TICK_NS) != 0)
+        due++;
+    cr_expect_eq(due, 100);
+    due = 0;
+    while (pop(now_ns + HF_NS_PER_S + TICK_NS) != 0)
+        due++;
+    cr_expect_eq(due, 100);
+}
+
+/* ---- clocks that differ ---- */
+
+Test(timer, a_clock_that_is_behind_does_no_harm)
+{
+    start(START);
+    uint64_t ahead_ns = START + 100 * HF_NS_PER_MS, behind_ns = ahead_ns - HF_NS_PER_MS;
+    arm(1, ahead_ns - 2 * TICK_NS);
+    arm(2, ahead_ns - 2 * TICK_NS);
+    cr_expect_neq(pop(ahead_ns), 0);
+    cr_expect_eq(pop(behind_ns), 0, "not due by that clock");
+    cr_expect_neq(pop(ahead_ns), 0);
+    cr_expect_eq(pop(ahead_ns), 0);
+    arm(3, behind_ns);
+    arm(4, ahead_ns + DAY);
+    cr_expect_eq(pop(behind_ns), 0, "the tick after the latest clock has not passed");
+    cr_expect_eq(pop(ahead_ns + TICK_NS), 3);
+    cr_expect_eq(pop(0), 0);
+    cr_expect_not(hf_timer_backlog(&the_timer, 0));
+}
+
+/* ---- sleeping ---- */
+
+Test(timer, who_arms_before_the_announced_time_is_told_once)
+{
+    start(START);
+    uint64_t until_ns = passed_ns(START) + SECOND;
+    cr_expect_not(arm(1, until_ns), "nobody sleeps");
+    cr_expect_eq(hf_timer_sleep(&the_timer, START), until_ns);
+    cr_expect_not(arm(2, until_ns), "not earlier");
+    cr_expect_not(arm(3, until_ns + HOUR));
+    cr_expect(arm(4, until_ns - TICK_NS));
+    cr_expect_not(arm(5, until_ns - 2 * TICK_NS), "he is being woken already");
+    hf_timer_awake(&the_timer);
+    cr_expect_not(arm(6, until_ns - 3 * TICK_NS));
+    cr_expect_eq(hf_timer_sleep(&the_timer, START), until_ns - 3 * TICK_NS);
+    hf_timer_awake(&the_timer);
+    cr_expect_not(arm(7, START));
+    cr_expect_leq(hf_timer_sleep(&the_timer, START + DAY), START + DAY, "there is work");
+    cr_expect_not(arm(8, START), "so nothing was announced");
+}
+
+Test(timer, a_far_due_wakes_only_who_sleeps_beyond_its_cascade)
+{
+    start(START);
+    uint64_t second_ns = (START + 60 * SECOND) / SECOND * SECOND;
+    arm(1, second_ns - SECOND);
+    cr_expect_eq(hf_timer_sleep(&the_timer, START), second_ns - 2 * SECOND - SECOND % SECOND);
+    cr_expect_not(arm(2, second_ns + SECOND / 2), "the cascade comes later");
+    cr_expect(arm(3, second_ns - 2 * SECOND), "the cascade comes earlier");
+}
+
+/* The entry is in nobody's bucket while the sleeper looks: who pops files it again after. */
+Test(timer, filing_again_wakes_a_sleeper_that_saw_nothing)
+{
+    start(START);
+    uint64_t due_ns = passed_ns(START) + 3 * SECOND;
+    arm(1, due_ns);
+    uint32_t budget = 2;
+    bool wake = false;
+    cr_expect_eq(hf_timer_pop(&the_timer, due_ns - SECOND, &budget, &wake), 0);
+    cr_expect_not(wake, "nobody sleeps");
+    cr_expect_eq(hf_timer_sleep(&the_timer, due_ns - SECOND), due_ns);
+    hf_store_relaxed(&the_terms[1].due_ns, due_ns + TICK_NS);
+    cr_expect_eq(hf_timer_pop(&the_timer, due_ns, &budget, &wake), 0);
+    cr_expect_not(wake, "he sleeps less long");
+    hf_timer_awake(&the_timer);
+    cr_expect_eq(pop(due_ns + TICK_NS), 1);
+    cr_expect_eq(pop(due_ns + TICK_NS), 0);
+    cr_expect_eq(hf_timer_sleep(&the_timer, due_ns + TICK_NS), UINT64_MAX);
+    cr_expect(arm(1, due_ns + 9 * SECOND));
+    cr_expect_eq(hf_timer_sleep(&the_timer, due_ns + TICK_NS),
+                 (due_ns + 8 * SECOND) / SECOND * SECOND);
+}
+
+Test(timer, the_next_time_is_exact)
+{
+    start(START);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), UINT64_MAX);
+    uint64_t base_ns = passed_ns(START);
+    arm(1, base_ns + 400 * DAY);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), (base_ns + 400 * DAY) / HOUR * HOUR - HOUR);
+    arm(2, base_ns + HOUR);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), (base_ns + HOUR) / SECOND * SECOND - SECOND);
+    arm(3, base_ns + HOUR - SECOND);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START),
+                 (base_ns + HOUR) / SECOND * SECOND - 2 * SECOND);
+    arm(4, base_ns + SECOND + 1);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), base_ns + SECOND + TICK_NS);
+    arm(5, base_ns + SECOND / 2);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), base_ns + SECOND / 2);
+    arm(6, base_ns + TICK_NS);
+    cr_expect_eq(hf_timer_next_ns(&the_timer, START), base_ns + TICK_NS);
+}
+
+/* ---- looking without taking ---- */
+
+Test(timer, peek_tells_what_is_due_also_in_the_tick_that_is_passing)
+{
+    start(START);
+    uint32_t numbers[16] = {0};
+    uint64_t base_ns = passed_ns(START), now_ns = base_ns + 10 * TICK_NS + TICK_NS / 2;
+    arm(1, base_ns + TICK_NS);
+    arm(2, now_ns);           /* in the tick that is passing */
+    arm(3, now_ns + 1);       /* in that tick, but later */
+    arm(4, now_ns + TICK_NS); /* in the next */
+    arm(5, now_ns + HOUR);
+    cr_expect_eq(hf_timer_peek(&the_timer, now_ns, numbers, 16), 2);
+    cr_expect(numbers[0] + numbers[1] == 3, "1 and 2, in any order");
+    cr_expect_eq(hf_timer_peek(&the_timer, now_ns, numbers, 1), 1);
+    cr_expect_eq(hf_timer_peek(&the_timer, now_ns, numbers, 0), 0);
+    cr_expect_eq(pop(now_ns), 1);
+    cr_expect_eq(pop(now_ns), 0);
+    cr_expect_eq(hf_timer_peek(&the_timer, now_ns, numbers, 16), 1);
+    cr_expect_eq(numbers[0], 2, "which no pop tells yet");
+    cr_expect_eq(hf_timer_peek(&the_timer, now_ns + DAY, numbers, 16), 4, "in all levels");
+    cr_expect_eq(hf_timer_peek(&the_timer, START, numbers, 16), 0);
+}
+
+Test(timer, peek_does_not_walk_for_ever)
+{
+    start(START);
+    static uint32_t numbers[ENTRIES];
+    uint64_t due_ns = passed_ns(START) + SECOND;
+    for (uint32_t number = 1; number <= ENTRIES; number++)
+        arm(number, due_ns);
+    cr_expect_eq(hf_timer_peek(&the_timer, due_ns, numbers, ENTRIES), ENTRIES);
+    /* As a walker sees it that others lead back to where it was. */
+    hf_store_relaxed(&the_terms[1].timer_next, ENTRIES);
+    for (uint32_t number = 1; number <= ENTRIES; number++)
+        hf_store_relaxed(&the_terms[number].due_ns, due_ns + 1);
+    cr_expect_eq(hf_timer_peek(&the_timer, due_ns, numbers, ENTRIES), 0);
+}
+
+/* ---- at random, against a list ---- */
+
+#define LISTED 64u
+
+struct listed {
+    bool filed;
+    uint64_t due_ns;
+};
+
+/* Times of all sizes, most of them near the sizes that the wheel has boundaries at. */
+static uint64_t random_ns(struct hf_random *random)
+{
+    static const uint64_t sizes[] = {0,          TICK_NS, 32 * TICK_NS, SECOND,    2 * SECOND,
+                                     3 * SECOND, HOUR,    2 * HOUR,     20 * HOUR, 500 * DAY};
+    uint64_t size = sizes[hf_random_below(random, hf_random_chance(random, 70) ? 6 : 10)];
+    switch (hf_random_below(random, 3)) {
+    case 0:
+        return size + hf_random_next(random) % (4 * TICK_NS);
+    case 1:
+        return size - (size == 0 ? 0 : hf_random_next(random) % (2 * TICK_NS) % size);
+    default:
+        return hf_random_next(random) % (size + 1);
+    }
+}
+
+static void expect_listed(const struct listed *list, uint64_t now_ns, uint64_t seed)
+{
+    uint32_t numbers[LISTED], due = 0;
+    for (uint32_t i = 1; i <= LISTED; i++) {
+        due += list[i].filed && list[i].due_ns <= now_ns;
+        cr_assert_eq(list[i].filed, is_armed(i), "seed %llu: %u", (unsigned long long)seed, i);
+        cr_assert(!list[i].filed || passed_ns(list[i].due_ns) > now_ns, "seed %llu: %u is late",
+                  (unsigned long long)seed, i);
+    }
+    uint32_t peeked = hf_timer_peek(&the_timer, now_ns, numbers, LISTED);
+    cr_assert_eq(peeked, due, "seed %llu: peek tells %u of %u", (unsigned long long)seed, peeked,
+                 due);
+}
+
+static void pop_listed(struct listed *list, uint64_t now_ns, uint32_t budget, uint64_t seed)
+{
+    uint32_t number;
+    bool wake = false;
+    while ((number = hf_timer_pop(&the_timer, now_ns, &budget, &wake)) != 0) {
+        cr_assert(list[number].filed && list[number].due_ns <= now_ns,
+                  "seed %llu: %u came for nothing", (unsigned long long)seed, number);
+        list[number].filed = false;
+    }
+}
+
+static void run_at_random(uint64_t seed)
+{
+    struct hf_random random = hf_random_for(seed, 0);
+    struct listed list[LISTED + 1] = {0};
+    uint64_t now_ns = START - hf_random_below(&random, 9) * TICK_NS;
+    start(now_ns);
+    for (unsigned i = 0; i < 400; i++) {
+        uint32_t number = 1 + hf_random_below(&random, LISTED);
+        uint64_t due_ns = now_ns + random_ns(&random) - HF_NS_PER_MS;
+        if (hf_random_chance(&random, 60)) { /* arm, or extend */
+            if (list[number].filed && due_ns <= list[number].due_ns)
+                continue;
+            list[number] = (struct listed){.filed = true, .due_ns = due_ns};
+            arm(number, due_ns);
+        } else if (hf_random_chance(&random, 30)) {
+            uint64_t skew_ns = hf_random_below(&random, HF_NS_PER_MS);
+            pop_listed(list, now_ns - skew_ns, hf_random_below(&random, 20), seed);
+        } else { /* the clock moves a tick at least, and then nothing that is due is left */
+            now_ns += TICK_NS + random_ns(&random) / (1 + hf_random_below(&random, 4));
+            pop_listed(list, now_ns, UINT32_MAX, seed);
+            expect_listed(list, now_ns, seed);
+        }
+    }
+    unsigned wakes = 0, filed = 0;
+    for (uint32_t i = 1; i <= LISTED; i++)
+        filed += list[i].filed;
+    for (uint32_t number, left = filed; left > 0; left--) {
+        number = sleep_and_pop(&now_ns, &wakes);
+        cr_assert(number != 0 && list[number].filed, "seed %llu", (unsigned long long)seed);
+        cr_assert_leq(list[number].due_ns, now_ns);
+        list[number].filed = false;
+    }
+    cr_assert_eq(pop(now_ns), 0);
+    cr_assert_leq(wakes, 5 * filed, "seed %llu: %u wake-ups", (unsigned long long)seed, wakes);
+    cr_assert_eq(hf_timer_next_ns(&the_timer, now_ns), UINT64_MAX);
+    end();
+}
+
+Test(timer, as_a_list_would)
+{
+    for (uint64_t seed = 1; seed <= 200; seed++)
+        run_at_random(seed);
+    start(START);
+}
+
+/* ---- several threads, played by one ---- */
+
+/*
+ * Below, the timer is compiled once more, under other names, with a call of step() before each
+ * access to a shared field. step() may switch to another fiber, or leave this one where it is for
+ * ever. So a schedule is a seed, and can be run again.
+ */
+#ifndef SCHEDULES
+#define SCHEDULES 10000u
+#endif
+#define FIBERS        4u
+#define STACK_BYTES   262144u
+#define ACTIONS       6u /* of a fiber */
+#define FIBER_ENTRIES ACTIONS
+#define MANY_STEPS    2000u /* after a gap buckets are closed by the thousand: seldom switched then */
+#define MAX_STEPS     50000000u
+
+struct play {
+    struct hf_random random;
+    uint64_t seed;
+    unsigned current; /* fiber; FIBERS: none, and step() does nothing */
+    bool finished[FIBERS];
+    bool stopped;      /* one of them, for ever ... */
+    unsigned stopping; /* this one ... */
+    uint64_t stop_in;  /* ... in so many of its steps */
+    uint64_t steps;
+    uint32_t switches; /* in 1024 steps */
+    unsigned slow;     /* this fiber seldom runs while others can */
+    bool narrow;       /* all that happens is within some ticks */
+    uint32_t behind;   /* percent of the clocks that are behind */
+    uint64_t now_ns;
+    uint64_t asleep_until_ns; /* fiber 0; 0: it is awake */
+    bool woken;
+    uint32_t armed, popped, late;
+    uint64_t end_ns; /* from now on all must come in time; 0: not yet */
+    bool extended[FIBERS * FIBER_ENTRIES + 1];
+};
+
+static struct play play;
+static ucontext_t scheduler, fibers[FIBERS];
+static char stacks[FIBERS][STACK_BYTES];
+
+static void step(void)
+{
+    unsigned self = play.current;
+    if (self == FIBERS)
+        return;
+    if (++play.steps == MAX_STEPS)
+        cr_assert_fail("schedule %llu does not end", (unsigned long long)play.seed);
+    uint32_t switches = play.steps < MANY_STEPS ? play.switches : play.switches / 64;
+    if (self == play.stopping && play.stop_in-- == 0)
+        play.stopped = play.finished[self] = true;
+    else if (hf_random_below(&play.random, 1024) >= switches)
+        return;
+    swapcontext(&fibers[self], &scheduler);
+}
+
+#undef hf_load_relaxed
+#undef hf_load_acquire
+#undef hf_load_seq_cst
+#undef hf_store_relaxed
+#undef hf_store_seq_cst
+#undef hf_cas_acq_rel
+#undef hf_cas_weak_acq_rel
+#define hf_load_relaxed(field)        (step(), atomic_load(field))
+#define hf_load_acquire(field)        (step(), atomic_load(field))
+#define hf_load_seq_cst(field)        (step(), atomic_load(field))
+#define hf_store_relaxed(field, x)    (step(), atomic_store(field, x))
+#define hf_store_seq_cst(field, x)    (step(), atomic_store(field, x))
+#define hf_exchange_seq_cst(field, x) (step(), atomic_exchange(field, x))
+#define hf_cas_seq_cst(field, expected, x)                                                         \
+    (step(), atomic_compare_exchange_strong(field, expected, x))
+#define hf_cas_acq_rel(field, expected, x)      hf_cas_seq_cst(field, expected, x)
+#define hf_cas_weak_acq_rel(field, expected, x) hf_cas_seq_cst(field, expected, x)
+
+#define hf_timer_init    played_init
+#define hf_timer_close   played_close
+#define hf_timer_arm     played_arm
+#define hf_timer_pop     played_pop
+#define hf_timer_peek    played_peek
+#define hf_timer_backlog played_backlog
+#define hf_timer_next_ns played_next_ns
+#define hf_timer_sleep   played_sleep
+#define hf_timer_awake   played_awake
+#include "engine/timer.c" // NOLINT(bugprone-suspicious-include)
+
+/* due_ns is what decides here, as the reservation's word does in the engine. 0: nobody wants the
+ * entry any more. No step: a fiber does that at one instant. */
+static uint64_t due_of(uint32_t number)
+{
+    return atomic_load(&the_terms[number].due_ns);
+}
+
+static void play_arm(uint32_t number, uint64_t due_ns)
+{
+    atomic_store(&the_terms[number].due_ns, due_ns);
+    if (hf_timer_arm(&the_timer, number))
+        play.woken = true;
+}
+
+static void play_popped(uint32_t number, uint64_t now_ns)
+{
+    uint64_t due_ns = due_of(number);
+    cr_assert((due_ns != 0 && due_ns <= now_ns) || play.extended[number],
+              "schedule %llu: %u comes %s", (unsigned long long)play.seed, number,
+              due_ns == 0 ? "twice" : "early");
+    if (due_ns > now_ns) {
+        play_arm(number, due_ns);
+    } else if (due_ns != 0) {
+        atomic_store(&the_terms[number].due_ns, 0);
+        play.popped++;
+        uint64_t latest_ns = due_ns > play.end_ns ? passed_ns(due_ns) : play.end_ns + TICK_NS;
+        play.late += play.end_ns != 0 && now_ns > latest_ns;
+    }
+}
+
+static void play_pop(uint32_t budget)
+{
+    uint64_t now_ns = play.now_ns - (hf_random_chance(&play.random, play.behind) ? 3 * TICK_NS : 0);
+    uint32_t number;
+    bool wake = false;
+    while ((number = hf_timer_pop(&the_timer, now_ns, &budget, &wake)) != 0)
+        play_popped(number, now_ns);
+    if (wake)
+        play.woken = true;
+}
+
+static void play_sleep(void)
+{
+    hf_timer_awake(&the_timer);
+    play.woken = false;
+    play.asleep_until_ns = 0;
+    uint64_t until_ns = hf_timer_sleep(&the_timer, play.now_ns);
+    if (until_ns > play.now_ns)
+        play.asleep_until_ns = until_ns;
+}
+
+/* Near those numbers of ticks at which something changes: groups, levels, what a level reaches. */
+static uint64_t random_ticks(void)
+{
+    static const uint64_t edges[] = {0,       0,       0,        0,          1,         32,
+                                     64,      4096,    8160,     8192,       12288,     1 << 24,
+                                     2 << 24, 3 << 24, 1u << 31, 1ull << 37, 1ull << 38};
+    if (play.narrow)
+        return hf_random_below(&play.random, 5);
+    uint32_t count = hf_random_chance(&play.random, 80) ? 10 : sizeof edges / sizeof edges[0];
+    return edges[hf_random_below(&play.random, count)] + hf_random_below(&play.random, 5);
+}
+
+static void play_action(unsigned self, uint32_t *armed)
+{
+    uint32_t number = self * FIBER_ENTRIES + 1 + *armed, numbers[4];
+    uint64_t ticks = random_ticks();
+    switch (hf_random_below(&play.random, 8)) {
+    case 0:
+    case 5:
+        play.now_ns += (ticks + 1) * TICK_NS / 2;
+        play_pop(UINT32_MAX);
+        break;
+    case 1:
+    case 2:
+        play_pop(1 + hf_random_below(&play.random, 3));
+        break;
+    case 3:
+        if (*armed != 0 && due_of(number - 1) != 0) {
+            play.extended[number - 1] = true;
+            play_arm(number - 1, due_of(number - 1) + ticks * TICK_NS);
+        }
+        break;
+    case 4:
+        hf_timer_peek(&the_timer, play.now_ns, numbers, 4);
+        break;
+    default:
+        ++*armed;
+        play.armed++;
+        play_arm(number, play.now_ns + ticks * TICK_NS - 2 * TICK_NS);
+        break;
+    }
+}
+
+static void play_fiber(unsigned self)
+{
+    uint32_t armed = 0;
+    for (unsigned i = 0; i < ACTIONS; i++) {
+        if (self == 0 && hf_random_chance(&play.random, 50))
+            play_sleep();
+        else
+            play_action(self, &armed);
+    }
+    play.finished[self] = true;
+}
+
+static void play_start(unsigned self, void (*run)(unsigned self))
+{
+    getcontext(&fibers[self]);
+    fibers[self].uc_stack.ss_sp = stacks[self];
+    fibers[self].uc_stack.ss_size = STACK_BYTES;
+    fibers[self].uc_link = &scheduler;
+    makecontext(&fibers[self], (void (*)(void))run, 1, self);
+}
+
+static void play_begin(uint64_t seed)
+{
+    struct hf_random random = hf_random_for(seed, 1);
+    uint64_t second_ns = HOUR * 400000 + (hf_random_chance(&random, 50) ? 0 : SECOND);
+    memset((void *)the_terms, 0, sizeof the_terms[0] * (FIBERS * FIBER_ENTRIES + 1));
+    play = (struct play){
+        .seed = seed,
+        .current = FIBERS,
+        .stopping = hf_random_below(&random, 2 * FIBERS), /* or none does */
+        .stop_in = hf_random_below(&random, 200),
+        .slow = hf_random_below(&random, 2 * FIBERS), /* or none is */
+        .switches = 1u << (3 + hf_random_below(&random, 8)),
+        .narrow = hf_random_chance(&random, 80),
+        .behind = 20,
+        .now_ns = second_ns + hf_random_below(&random, 40) * TICK_NS - 36 * TICK_NS,
+        .random = random,
+    };
+    cr_assert_eq(hf_timer_init(&the_timer, the_terms, play.now_ns), 0);
+    for (unsigned i = 0; i < FIBERS; i++)
+        play_start(i, play_fiber);
+}
+
+static void play_fibers(void)
+{
+    for (;;) {
+        unsigned count = 0, left[FIBERS];
+        for (unsigned i = 0; i < FIBERS; i++)
+            if (!play.finished[i])
+                left[count++] = i;
+        if (count == 0)
+            break;
+        unsigned next = left[hf_random_below(&play.random, count)];
+        if (next == play.slow && count > 1 && hf_random_chance(&play.random, 95))
+            continue;
+        play.current = next;
+        swapcontext(&scheduler, &fibers[next]);
+        play.current = FIBERS;
+    }
+}
+
+/* Follows the times that the timer tells: everything must come, and to the tick, but for the one
+ * entry that a stopped fiber has in its hands. */
+static void play_end(void)
+{
+    uint64_t next_ns;
+    play.behind = 0;
+    play.end_ns = play.now_ns;
+    for (unsigned i = 0; (next_ns = hf_timer_next_ns(&the_timer, play.now_ns)) != UINT64_MAX; i++) {
+        cr_assert(i < 1000, "schedule %llu: always work", (unsigned long long)play.seed);
+        if (next_ns > play.now_ns)
+            play.now_ns = next_ns;
+        play_pop(UINT32_MAX);
+    }
+    uint32_t left = play.armed - play.popped, armed = 0;
+    for (uint32_t number = 1; number <= FIBERS * FIBER_ENTRIES; number++)
+        armed += atomic_load(&the_terms[number].armed);
+    cr_assert(left <= play.stopped && armed <= play.stopped && play.late <= play.stopped,
+              "schedule %llu: %u entries are lost, %u armed, %u late",
+              (unsigned long long)play.seed, left, armed, play.late);
+}
+
+Test(timer, nothing_is_lost_in_any_schedule_and_a_stopped_thread_holds_up_one_entry)
+{
+    unsigned asleep = 0;
+    for (uint64_t seed = 1; seed <= SCHEDULES; seed++) {
+        play_begin(seed);
+        play_fibers();
+        if (!play.stopped && play.asleep_until_ns != 0 && !play.woken) {
+            asleep++;
+            cr_assert_geq(hf_timer_next_ns(&the_timer, play.now_ns), play.asleep_until_ns,
+                          "schedule %llu: it sleeps past an entry", (unsigned long long)seed);
+        }
+        play_end();
+        hf_timer_close(&the_timer);
+    }
+    cr_expect_gt(asleep, SCHEDULES / 20, "few schedules ended with somebody asleep");
+    start(START);
+}
+
+/* ---- one thread is interrupted at every step in turn ---- */
+
+enum act {
+    ARM_NEAR,
+    ARM_LATER,
+    ARM_FAR,
+    ARM_YEARS,
+    EXTEND,
+    POP_ONE,
+    POP_ALL,
+    POP_LATER,
+    SLEEP,
+    YEARS,
+    ACTS
+};
+
+static enum act interrupted;
+
+static void play_act(enum act act, uint32_t number)
+{
+    static const uint64_t distances_ns[] = {TICK_NS, 2 * TICK_NS, 3 * SECOND, 1200 * DAY};
+    static const uint64_t steps_ns[] = {2 * TICK_NS, 3 * TICK_NS, 2 * SECOND};
+    if (act <= ARM_YEARS) {
+        play.armed++;
+        play_arm(number, play.now_ns + distances_ns[act]);
+    } else if (act == EXTEND && due_of(1) != 0) {
+        play.extended[1] = true;
+        play_arm(1, due_of(1) + 2 * TICK_NS);
+    } else if (act == SLEEP) { /* until nothing is due, as the server does */
+        play_pop(UINT32_MAX);
+        play_sleep();
+    } else if (act == YEARS) {
+        play.now_ns += 1200 * DAY;
+        play_pop(1);
+    } else if (act != EXTEND) {
+        play.now_ns += steps_ns[act - POP_ONE];
+        play_pop(act == POP_ONE ? 1 : UINT32_MAX);
+    }
+}
+
+static void play_interrupted(unsigned self)
+{
+    play_act(interrupted, 7);
+    play.finished[self] = true;
+}
+
+static void play_resume(void)
+{
+    play.current = 0;
+    swapcontext(&scheduler, &fibers[0]);
+    play.current = FIBERS;
+}
+
+/* Two entries are in the bucket after the next, one of them to be filed again; two are in level 1.
+ */
+static void play_begin_interrupted(enum act act, uint64_t steps)
+{
+    memset((void *)the_terms, 0, sizeof the_terms[0] * (FIBERS * FIBER_ENTRIES + 1));
+    play = (struct play){.current = FIBERS, .stop_in = steps, .seed = steps, .slow = FIBERS};
+    play.now_ns = HOUR * 400000 + SECOND - 2 * TICK_NS;
+    cr_assert_eq(hf_timer_init(&the_timer, the_terms, play.now_ns), 0);
+    play.armed = 4;
+    for (uint32_t number = 1; number <= 4; number++)
+        play_arm(number, play.now_ns + (number <= 2 ? 2 * TICK_NS : number * SECOND));
+    play.extended[2] = true;
+    play_arm(2, play.now_ns + 5 * TICK_NS);
+    interrupted = act;
+    play_start(0, play_interrupted);
+}
+
+/* True if the first act was interrupted, after so many steps. */
+static bool play_pair(enum act first, enum act second, uint64_t steps, bool resumes)
+{
+    play_begin_interrupted(first, steps);
+    play_resume();
+    bool was_interrupted = play.stopped;
+    play_act(second, 8);
+    if (was_interrupted && resumes) {
+        play.stopped = false;
+        play_resume();
+        uint64_t next_ns = hf_timer_next_ns(&the_timer, play.now_ns);
+        cr_assert(play.woken || play.asleep_until_ns == 0 || next_ns >= play.asleep_until_ns,
+                  "acts %d, %d: it sleeps past an entry", first, second);
+    }
+    play_end();
+    cr_assert(second > ARM_YEARS || due_of(8) == 0, "acts %d, %d: it was stopped", first, second);
+    hf_timer_close(&the_timer);
+    return was_interrupted;
+}
+
+/* After that the first goes on, or never does. (Long acts: at some of their steps.) */
+Test(timer, between_any_two_steps_another_thread_may_do_anything)
+{
+    for (unsigned first = 0; first < ACTS; first++) {
+        for (unsigned second = 0; second < ACTS; second++) {
+            if (first == SLEEP && second == SLEEP)
+                continue; /* there is one sleeper */
+            uint64_t steps = 0;
+            while (play_pair(first, second, steps, true) && play_pair(first, second, steps, false))
+                steps += steps < 200 ? 1 : steps < 3000 ? 61 : 4999;
+        }
+    }
+    start(START);
+}
