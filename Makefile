@@ -4,6 +4,7 @@ BUILD   ?= build
 CC      ?= cc
 PREFIX  ?= /usr/local
 CYCLES  ?= 20
+OPERATIONS ?= 1000000
 SANITIZE ?=
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror
@@ -24,6 +25,9 @@ TEST_LIB_SRC = $(wildcard tests/lib/*.c)
 UNIT_SRC     = $(wildcard tests/unit/*.c)
 STRESS_SRC   = $(wildcard tests/stress/*.c)
 FUZZ_SRC     = $(wildcard tests/fuzz/*.c)
+# What the programs of tests/model and the unit tests share.
+MODEL_SRC    = $(wildcard tests/model/*.c)
+MODEL_SRC   := $(filter-out tests/model/driver.c tests/model/linearizability.c,$(MODEL_SRC))
 WAL_SRC      = tools/holdfast-wal.c tools/audit.c tools/walk.c tools/walk_text.c tools/values.c \
                tools/image_filter.c tools/image_text.c $(wildcard tools/ledger*.c)
 # Of holdfast, but for its main(): the unit tests are linked with them.
@@ -31,17 +35,23 @@ CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c comm
                options.c request.c session.c show.c show_json.c show_text.c values.c verb_batch.c \
                verb_pages.c verb_watch.c)
 
+# Of the load generator, and of what measures expiry.
+LOAD_SRC     = $(addprefix bench/,link.c load.c options.c)
+EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c watcher.c)
+
 LIB      = $(BUILD)/libholdfast.a
 TEST_LIB = $(BUILD)/libtest.a
-PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-demo)
+MODEL_LIB = $(BUILD)/libmodel.a
+PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-expiry holdfast-demo)
 STRESS   = $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(STRESS_SRC))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+MODEL    = $(BUILD)/model $(BUILD)/linearizability
 CRASH    = $(BUILD)/crash
 UNIT     = $(BUILD)/unit
 
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash fuzz bench asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash fuzz model bench asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -69,6 +79,10 @@ $(TEST_LIB): $(call object,$(TEST_LIB_SRC))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
+$(MODEL_LIB): $(call object,$(MODEL_SRC))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
 $(BUILD)/holdfastd: $(call object,net/holdfastd.c) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
@@ -81,7 +95,11 @@ $(BUILD)/holdfast-wal: $(call object,$(WAL_SRC)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(BUILD)/holdfast-bench: $(call object,$(wildcard bench/*.c)) $(LIB)
+$(BUILD)/holdfast-bench: $(call object,bench/holdfast-bench.c $(LOAD_SRC)) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast-expiry: $(call object,bench/holdfast-expiry.c $(EXPIRY_SRC) $(LOAD_SRC)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
@@ -89,11 +107,19 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(TEST_LIB) $(LIB)
+$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 
 $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(BUILD)/model: $(call object,tests/model/driver.c) $(MODEL_LIB) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(BUILD)/linearizability: $(call object,tests/model/linearizability.c) $(MODEL_LIB) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
@@ -120,7 +146,7 @@ bench: all ## a short load on a server of its own
 
 test: ## install what is missing, build and run all tests
 	@tools/setup test
-	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ)
+	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ) $(MODEL)
 	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
 
 stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
@@ -138,16 +164,23 @@ fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
 	@$(MAKE) --no-print-directory programs $(FUZZ)
 	@for fuzz in $(FUZZ); do HOLDFAST_BUILD=$(BUILD) $$fuzz --rounds 10000000 || exit 1; done
 
+model: ## OPERATIONS against the reference model, and concurrent histories (OPERATIONS=1000000)
+	@tools/setup build
+	@$(MAKE) --no-print-directory $(MODEL)
+	@$(BUILD)/model --operations $(OPERATIONS)
+	@for threads in 2 4 8; do $(BUILD)/linearizability --threads $$threads --seconds 10 || exit 1; done
+	@$(BUILD)/linearizability --threads 4 --seconds 30 --take-and-undo
+
 asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS="-O1 -g" \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
 	  LSAN_OPTIONS=suppressions=tests/leaks.supp:print_suppressions=0 test
 
-tsan: ## the stress tests and a crashing server under ThreadSanitizer
+tsan: ## stress tests, concurrent histories and a crashing server under ThreadSanitizer
 	@tools/setup build
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan CFLAGS="-O1 -g" \
-	  SANITIZE="-fsanitize=thread" stress crash CYCLES=5
+	  SANITIZE="-fsanitize=thread" stress model crash CYCLES=5 OPERATIONS=100000
 
 lint: ## clang-format, clang-tidy, cppcheck, and a build with clang
 	@tools/setup lint

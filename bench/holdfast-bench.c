@@ -13,21 +13,16 @@
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "bench/load.h"
-
-#define EXIT_WRONG 1
-#define EXIT_USAGE 2
-#define EXIT_SETUP 3
+#include "bench/options.h"
 
 #define MAX_THREADS     256
 #define MAX_CONNECTIONS 1000000
@@ -82,27 +77,6 @@ static void print_help(void)
         HF_MAX_UNITS);
 }
 
-__attribute__((format(printf, 1, 2), noreturn)) static void usage_error(const char *format, ...)
-{
-    va_list arguments;
-    fprintf(stderr, "holdfast-bench: ");
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fprintf(stderr, " (see --help)\n");
-    exit(EXIT_USAGE);
-}
-
-static uint32_t read_count(const char *option, const char *text, uint32_t max)
-{
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > max)
-        usage_error("--%s wants a number from 1 to %u, not \"%s\"", option, max, text);
-    return (uint32_t)value;
-}
-
 static double read_seconds(const char *option, const char *text, bool zero_allowed)
 {
     char *end;
@@ -110,7 +84,7 @@ static double read_seconds(const char *option, const char *text, bool zero_allow
     bool right = end != text && *end == '\0' && isfinite(value) && value <= MAX_SECONDS &&
                  (value > 0 || (zero_allowed && value == 0));
     if (!right)
-        usage_error("--%s wants a number of seconds, not \"%s\"", option, text);
+        hf_usage_error("--%s wants a number of seconds, not \"%s\"", option, text);
     return value;
 }
 
@@ -121,7 +95,7 @@ static enum hf_load_kind read_kind(const char *text)
         return HF_LOAD_##name;
     HF_LOADS(X)
 #undef X
-    usage_error("--op \"%s\" is unknown", text);
+    hf_usage_error("--op \"%s\" is unknown", text);
 }
 
 static void read_options(struct bench *bench, int argc, char **argv)
@@ -164,10 +138,10 @@ static void read_options(struct bench *bench, int argc, char **argv)
             bench->server = optarg;
             break;
         case CONNECTIONS:
-            plan->connections = read_count(name, optarg, MAX_CONNECTIONS);
+            plan->connections = hf_option_count(name, optarg, 1, MAX_CONNECTIONS);
             break;
         case DEPTH:
-            plan->depth = read_count(name, optarg, HF_LOAD_MAX_DEPTH);
+            plan->depth = hf_option_count(name, optarg, 1, HF_LOAD_MAX_DEPTH);
             break;
         case SECONDS:
             bench->seconds = read_seconds(name, optarg, false);
@@ -176,19 +150,19 @@ static void read_options(struct bench *bench, int argc, char **argv)
             bench->warmup_seconds = read_seconds(name, optarg, true);
             break;
         case THREADS:
-            plan->threads = read_count(name, optarg, MAX_THREADS);
+            plan->threads = hf_option_count(name, optarg, 1, MAX_THREADS);
             break;
         case OP:
             plan->kind = read_kind(optarg);
             break;
         case INVENTORIES:
-            plan->inventories = read_count(name, optarg, HF_LOAD_MAX_INVENTORIES);
+            plan->inventories = hf_option_count(name, optarg, 1, HF_LOAD_MAX_INVENTORIES);
             break;
         case CAPACITY:
-            plan->capacity = read_count(name, optarg, HF_MAX_UNITS);
+            plan->capacity = hf_option_count(name, optarg, 1, HF_MAX_UNITS);
             break;
         case CUSTOMERS:
-            plan->customers = read_count(name, optarg, HF_LOAD_MAX_CUSTOMERS);
+            plan->customers = hf_option_count(name, optarg, 1, HF_LOAD_MAX_CUSTOMERS);
             break;
         case JSON:
             bench->json = true;
@@ -197,13 +171,13 @@ static void read_options(struct bench *bench, int argc, char **argv)
             print_help();
             exit(0);
         default: /* getopt has said what is wrong */
-            exit(EXIT_USAGE);
+            exit(HF_BENCH_USAGE);
         }
     }
     if (optind < argc)
-        usage_error("\"%s\" is not an option", argv[optind]);
+        hf_usage_error("\"%s\" is not an option", argv[optind]);
     if (plan->threads > plan->connections)
-        usage_error("--threads %u needs as many --connections", plan->threads);
+        hf_usage_error("--threads %u needs as many --connections", plan->threads);
     if (plan->capacity == 0)
         plan->capacity = plan->kind == HF_LOAD_REFUSE ? 1 : HF_MAX_UNITS;
 }
@@ -214,7 +188,7 @@ static int raise_file_limit(const struct hf_load_plan *plan)
     struct rlimit limit;
     rlim_t needed = (rlim_t)plan->connections + plan->threads + OTHER_FILES;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return EXIT_SETUP;
+        return HF_BENCH_SETUP;
     if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
@@ -226,22 +200,7 @@ static int raise_file_limit(const struct hf_load_plan *plan)
             "holdfast-bench: %u connections need %llu file descriptors, only %llu are "
             "allowed: raise the limit (ulimit -n) or ask for fewer --connections\n",
             plan->connections, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
-    return EXIT_SETUP;
-}
-
-/* Ids that no other run has: the time, and random bits. */
-static void make_ids(struct hf_load_plan *plan)
-{
-    struct hf_id id;
-    uint64_t random[2];
-    hf_id_make(&id);
-    plan->id_high = hf_get_u64(id.bytes);
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-        random[0] = hf_date_now_ns();
-        random[1] = (uint64_t)getpid() << 32 ^ random[0];
-    }
-    plan->id_start = random[0];
-    plan->first_inventory_id = random[1] >> 1 | 1; /* so that none is zero or wraps round */
+    return HF_BENCH_SETUP;
 }
 
 /* The answer to one request that makes the stock. Returns 0, or -EPROTO once it has said why not.
@@ -300,13 +259,13 @@ static int make_stock(struct bench *bench)
     struct hf_load_plan *plan = &bench->plan;
     int link = hf_link_open(bench->server, &plan->address);
     if (link == -EINVAL)
-        usage_error("--server wants HOST:PORT, not \"%s\"", bench->server);
+        hf_usage_error("--server wants HOST:PORT, not \"%s\"", bench->server);
     if (link < 0) {
         fprintf(stderr,
                 "holdfast-bench: cannot reach %s: %s: start the server, or name another "
                 "with --server\n",
                 bench->server, link == -ENOENT ? "no such host" : strerror(-link));
-        return EXIT_SETUP;
+        return HF_BENCH_SETUP;
     }
     int result = 0;
     if (plan->kind != HF_LOAD_PING)
@@ -317,7 +276,7 @@ static int make_stock(struct bench *bench)
     if (result != 0 && result != -EPROTO)
         fprintf(stderr, "holdfast-bench: the server at %s went away: %s\n", bench->server,
                 strerror(-result));
-    return result == 0 ? 0 : EXIT_SETUP;
+    return result == 0 ? 0 : HF_BENCH_SETUP;
 }
 
 static int open_loads(struct bench *bench)
@@ -328,7 +287,7 @@ static int open_loads(struct bench *bench)
             continue;
         fprintf(stderr, "holdfast-bench: cannot open %u connections of depth %u to %s: %s\n",
                 bench->plan.connections, bench->plan.depth, bench->server, strerror(-result));
-        return EXIT_SETUP;
+        return HF_BENCH_SETUP;
     }
     return 0;
 }
@@ -396,7 +355,7 @@ static int run(struct bench *bench)
     if (result != 0) {
         fprintf(stderr, "holdfast-bench: cannot start thread %u: %s\n", started, strerror(result));
         hf_load_end(&bench->clock, 0);
-        result = EXIT_SETUP;
+        result = HF_BENCH_SETUP;
     }
     wait_for_end(bench, &signals);
     while (started > 0)
@@ -501,7 +460,7 @@ int main(int argc, char **argv)
     snprintf(server, sizeof server, "127.0.0.1:%d", HF_DEFAULT_PORT);
     bench.server = server;
     read_options(&bench, argc, argv);
-    make_ids(&bench.plan);
+    hf_load_make_ids(&bench.plan);
     int result = raise_file_limit(&bench.plan);
     if (result == 0)
         result = make_stock(&bench);
@@ -518,7 +477,7 @@ int main(int argc, char **argv)
             print_json(&bench, &summary);
         else
             print_table(&summary);
-        result = summary.total.errors || summary.total.failed ? EXIT_WRONG : 0;
+        result = summary.total.errors || summary.total.failed ? HF_BENCH_WRONG : 0;
     }
     for (uint32_t number = 0; number < bench.plan.threads; number++)
         if (bench.loads[number])

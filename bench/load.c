@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,6 +95,20 @@ const char *hf_load_kind_name(enum hf_load_kind kind)
     return kind_names[kind];
 }
 
+void hf_load_make_ids(struct hf_load_plan *plan)
+{
+    struct hf_id id;
+    uint64_t random[2];
+    hf_id_make(&id);
+    plan->id_high = hf_get_u64(id.bytes);
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        random[0] = hf_date_now_ns();
+        random[1] = (uint64_t)getpid() << 32 ^ random[0];
+    }
+    plan->id_start = random[0];
+    plan->first_inventory_id = random[1] >> 1 | 1; /* so that none is zero or wraps round */
+}
+
 void hf_load_end(struct hf_load_clock *clock, uint64_t at_ns)
 {
     uint64_t end_ns = hf_load_acquire(&clock->end_ns);
@@ -111,9 +126,10 @@ fail(struct hf_load *load, const struct connection *connection, const char *form
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (connection)
-        fprintf(stderr, "holdfast-bench: connection %u: %s\n", connection->number, text);
+        fprintf(stderr, "%s: connection %u: %s\n", program_invocation_short_name,
+                connection->number, text);
     else
-        fprintf(stderr, "holdfast-bench: %s\n", text);
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, text);
     load->result.errors++;
     load->result.failed = true;
     hf_load_end(load->clock, hf_monotonic_now_ns());
@@ -322,8 +338,8 @@ static bool take_other(struct hf_load *load, const struct connection *connection
     }
     load->result.errors++;
     if (load->complaints++ < MAX_COMPLAINTS)
-        fprintf(stderr, "holdfast-bench: connection %u: %s: %s%s%s\n", connection->number,
-                hf_result_name(reply.result), hf_result_meaning(reply.result),
+        fprintf(stderr, "%s: connection %u: %s: %s%s%s\n", program_invocation_short_name,
+                connection->number, hf_result_name(reply.result), hf_result_meaning(reply.result),
                 reply.field ? ": " : "", reply.field ? hf_field_name(reply.field) : "");
     return true;
 }

@@ -79,6 +79,9 @@ struct hf_load_result {
 
 struct hf_load;
 
+/* Gives the plan ids that no other run has: the time, and random bits. */
+void hf_load_make_ids(struct hf_load_plan *plan);
+
 /* Brings the end of the run forward to `at_ns`, if it is later. Any thread. */
 void hf_load_end(struct hf_load_clock *clock, uint64_t at_ns);
 

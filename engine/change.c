@@ -59,6 +59,7 @@ struct step {
     struct hf_chain chain;
     uint32_t linked; /* number of the lapsed hold that this one is made from */
     bool makes;      /* a new reservation */
+    bool allotted;   /* its cell is one that we took out of stock */
     bool marked;
 };
 
@@ -136,7 +137,7 @@ static void begin_steps(struct hf_transaction *change, const struct hf_line *lin
         step->chain_of = NULL;
         step->linked = 0;
         step->use = NULL;
-        step->marked = false;
+        step->marked = step->allotted = false;
         step->makes = is_claim(lines[i].operation);
         step->decision = (struct hf_decision){.result = HF_OK};
         if (hf_id_is_zero(&step->line.id))
@@ -282,8 +283,18 @@ static enum attempt decide_reacquire(struct hf_transaction *change, struct step 
     step->decision = (struct hf_decision){.result = HF_OK};
     if (take_chain(change, step) == BUSY)
         return BUSY;
-    if (step->cell != NULL)
-        return decide_repeat(change, step);
+    if (step->cell != NULL) {
+        if (decide_repeat(change, step) == BUSY)
+            return BUSY;
+        /* One that was made otherwise is another's, however much alike. */
+        if (!hf_id_equal(&step->before.linked_id, &linked_id)) {
+            step->decision.result = HF_ID_REUSED;
+            step->decision.repeated = false;
+        }
+        if (step->decision.result == HF_ID_REUSED)
+            step->decision.field = HF_FIELD_NEW_ID;
+        return GO_ON;
+    }
     decide_claim(change, step);
     step->decision.after.linked_id = linked_id;
     return GO_ON;
@@ -452,7 +463,8 @@ static enum attempt count_of(struct hf_transaction *change, struct step *step, u
                 raise ? hf_customers_get(&engine->customers, inventory, customer_id, &busy)
                       : hf_customers_find(&engine->customers, inventory, customer_id, &busy);
         if (count->cell == NULL)
-            return busy ? BUSY : refuse(change, step, HF_CUSTOMERS_FULL, HF_FIELD_NONE);
+            /* None to be lowered: the reservation was changed since it was read. */
+            return busy || !raise ? BUSY : refuse(change, step, HF_CUSTOMERS_FULL, HF_FIELD_NONE);
         count->word = hf_mcas_load(&engine->region.mcas, &count->cell->word);
         count->weighed = (count->word & HF_WORD_SEALED) == 0;
         if (!count->weighed)
@@ -474,8 +486,9 @@ static enum attempt weigh_customer(struct hf_transaction *change, struct step *s
     enum attempt attempt = count_of(change, step, customer_id, true, &count);
     if (attempt != GO_ON)
         return attempt;
-    int64_t after = hf_word_available(count->word) - count->gives + count->takes + units;
-    if (limited && after > (int64_t)settings->customer_limit)
+    int64_t net = count->takes + units - count->gives;
+    if (limited && net > 0 &&
+        hf_word_available(count->word) + net > (int64_t)settings->customer_limit)
         return refuse(change, step, HF_CUSTOMER_LIMIT, HF_FIELD_CUSTOMER_ID);
     if (!joins)
         count->takes += units;
@@ -502,11 +515,11 @@ static enum attempt weigh_gives(struct hf_transaction *change, struct step *step
     return attempt;
 }
 
-static enum attempt weigh_join(struct hf_transaction *change, struct step *step, int64_t left)
+static enum attempt weigh_join(struct hf_transaction *change, struct step *step)
 {
     struct use *use = step->use;
-    bool stands = (use->word & HF_WORD_WAITING) != 0 || use->joins != 0;
-    if (!stands && left >= (int64_t)step->line.qty)
+    bool stands = (use->word & HF_WORD_WAITING) != 0;
+    if (!stands && hf_word_available(use->word) >= (int64_t)step->line.qty)
         return refuse(change, step, HF_NOT_SOLD_OUT, HF_FIELD_NONE);
     uint32_t waiting =
         hf_load_relaxed(&use->cell->waiting_count) + use->joins; /* the right is ours */
@@ -521,13 +534,13 @@ static enum attempt weigh_claim(struct hf_transaction *change, struct step *step
 {
     struct use *use = step->use;
     uint64_t now_ns = change->actor->now_ns;
-    if (step->makes && change->not_after_ns != 0 && now_ns > change->not_after_ns)
+    if (is_claim(step->line.operation) && change->not_after_ns != 0 &&
+        now_ns > change->not_after_ns)
         return refuse(change, step, HF_TOO_LATE, HF_FIELD_NONE);
     if (use == NULL)
         return refuse(change, step, HF_UNKNOWN_INVENTORY, HF_FIELD_INVENTORY_ID);
     weigh_use(change, use);
     use->obeys = true;
-    int64_t left = hf_word_available(use->word) + use->gives - use->takes;
     change->seen =
         (struct hf_availability){hf_word_available(use->word), hf_word_version(use->word)};
     if ((step->line.flags & HF_REQUEST_EXPECT_VERSION) != 0 &&
@@ -546,10 +559,11 @@ static enum attempt weigh_claim(struct hf_transaction *change, struct step *step
     if (attempt != GO_ON)
         return attempt;
     if (joins)
-        return weigh_join(change, step, left);
-    if ((use->word & HF_WORD_WAITING) != 0 || use->joins != 0)
+        return weigh_join(change, step);
+    if ((use->word & HF_WORD_WAITING) != 0)
         return refuse(change, step, HF_WAITING_LIST, HF_FIELD_NONE);
-    if (left < units)
+    int64_t net = use->takes + units - use->gives;
+    if (net > 0 && net > hf_word_available(use->word))
         return refuse(change, step, HF_SOLD_OUT, HF_FIELD_NONE);
     use->takes += units;
     return GO_ON;
@@ -565,8 +579,10 @@ static enum attempt weigh_step(struct hf_transaction *change, struct step *step)
     }
     if (step->decision.claims)
         return weigh_claim(change, step);
-    if (step->decision.changes && step->decision.after.customer_id != step->before.customer_id)
+    if (step->decision.changes && step->decision.after.customer_id != step->before.customer_id) {
+        step->use->obeys = true; /* the limit per customer */
         return weigh_customer(change, step, units_of(&step->decision.after), false);
+    }
     return GO_ON;
 }
 
@@ -595,6 +611,20 @@ static enum attempt weigh(struct hf_transaction *change)
     return attempt;
 }
 
+/* True if the reservations that change are still as they were read: then that, and the word that
+ * was weighed after it, are of one instant (HONEST-NO). */
+static bool still_as_read(const struct hf_transaction *change)
+{
+    for (uint32_t i = 0; i < change->step_count; i++) {
+        const struct step *step = &change->steps[i];
+        /* Acquire: as in hf_reservation_copy(). */
+        if (step->decision.changes && !step->makes && !step->marked &&
+            hf_load_acquire(&step->cell->word) != step->word)
+            return false;
+    }
+    return true;
+}
+
 /* A refusal is about to be told: lapsed holds may help, and rules must be in force. */
 static enum attempt confirm_refusal(struct hf_transaction *change)
 {
@@ -602,20 +632,25 @@ static enum attempt confirm_refusal(struct hf_transaction *change)
     struct use *use = step->use;
     if (use == NULL || !use->weighed)
         return REFUSED;
+    if (!still_as_read(change))
+        return BUSY;
     hf_inventory_settle(&region_of(change)->mcas, use->cell, use->bits);
     unsigned result = step->decision.result;
-    bool may_help = result == HF_SOLD_OUT || result == HF_CUSTOMER_LIMIT;
+    bool may_help = result == HF_SOLD_OUT || result == HF_CUSTOMER_LIMIT ||
+                    result == HF_WAITING_LIST || result == HF_WAITING_FULL;
     if (!may_help || hf_load_relaxed(&use->cell->held) == 0) /* a hold that lapsed was counted */
         return REFUSED;
     switch (hf_lapse_for(change->actor, use->cell)) {
     case HF_LAPSE_NONE:
-        return REFUSED;
+        break;
     case HF_LAPSE_SOME:
         return AGAIN;
     case HF_LAPSE_BUSY:
         return BUSY;
     }
-    return REFUSED;
+    /* What lapsed may have become an offer at once: whatever came back, it moved the word. */
+    bool moved = hf_mcas_load(&region_of(change)->mcas, &use->cell->word) != use->word;
+    return moved ? AGAIN : REFUSED;
 }
 
 /* ---- 5. claim ---- */
@@ -675,6 +710,7 @@ static enum attempt take_cells(struct hf_transaction *change)
         if (step->number == 0)
             return refuse(change, step, HF_RESERVATIONS_FULL, HF_FIELD_NONE);
         step->cell = &actor->engine->region.reservations[step->number];
+        step->allotted = true;
     }
     return GO_ON;
 }
@@ -750,17 +786,19 @@ static void log_all(struct hf_transaction *change, uint32_t images)
 
 /* ---- 7. give back, 8. clear ---- */
 
-/* Into and out of waiting lists, in the order of the LSNs. */
+/* Into waiting lists, in the order of the LSNs, and then out of them: a list that somebody joins
+ * does not end when the last before leaves. */
 static void relist(struct hf_transaction *change)
 {
     struct hf_region *region = region_of(change);
     for (uint32_t i = 0; i < change->step_count; i++) {
         struct step *step = &change->steps[i];
-        if (!step->decision.changes)
-            continue;
-        if (step->decision.after.state == HF_STATE_WAITING)
+        if (step->decision.changes && step->decision.after.state == HF_STATE_WAITING)
             hf_waiting_append(region, step->use->cell, step->number);
-        else if (!step->makes && step->before.state == HF_STATE_WAITING)
+    }
+    for (uint32_t i = 0; i < change->step_count; i++) {
+        struct step *step = &change->steps[i];
+        if (step->decision.changes && !step->makes && step->before.state == HF_STATE_WAITING)
             hf_waiting_remove(change->actor, step->use->cell, step->number);
     }
 }
@@ -778,6 +816,17 @@ static void count_held(struct hf_transaction *change)
             hf_fetch_add_relaxed(&change->uses[i].cell->held, (uint32_t)change->uses[i].held);
 }
 
+/* Those that were only looked at: one that was made for that has no units. */
+static void drop_unchanged_counts(struct hf_transaction *change)
+{
+    struct hf_engine *engine = change->actor->engine;
+    for (uint32_t i = 0; i < change->count_count; i++) {
+        const struct count *count = &change->counts[i];
+        if (count->cell != NULL && count->takes == count->gives)
+            hf_customers_drop(&engine->customers, &engine->region.mcas, count->cell);
+    }
+}
+
 /* Each inventory's units with the first of its customers' counts, at one instant. */
 static void give_back(struct hf_transaction *change)
 {
@@ -792,6 +841,7 @@ static void give_back(struct hf_transaction *change)
             use->needs_list = true;
         use->gives = use->takes;
     }
+    drop_unchanged_counts(change);
     for (uint32_t i = 0; i < change->use_count; i++) {
         struct use *use = &change->uses[i];
         if (use->gives > use->takes &&
@@ -898,7 +948,7 @@ static void let_go(struct hf_transaction *change)
         struct step *step = &change->steps[i];
         if (step->marked)
             hf_store_release(&step->cell->word, step->word); /* as it was */
-        if (step->makes && step->cell != NULL)
+        if (step->allotted)
             hf_table_free_one(&engine->region, step->number);
         if (step->chain_of == step)
             hf_chain_leave(&step->chain);
@@ -912,6 +962,8 @@ static void let_go(struct hf_transaction *change)
 
 static uint32_t credits_needed(const struct hf_transaction *change)
 {
+    if (count_images(change) == 0)
+        return 0; /* what was done before is told also when the log has no room */
     /* An image of each line; an event for each inventory that gets units, and each list that ends. */
     return change->step_count + (change->use_count + change->step_count) * HF_UNITS_CREDITS;
 }
@@ -1001,6 +1053,9 @@ void hf_engine_change(struct hf_actor *actor, const struct hf_line *lines, uint3
             return;
         }
         let_go(change);
+        /* What is in the way may be a lapsed hold that finds no room in the log. */
+        if (attempt == BUSY && !hf_ring_credit(&actor->log, 1 + HF_UNITS_CREDITS))
+            attempt = LOG_FULL;
         if (attempt == REFUSED)
             tell_refusal(change, outcome);
         else if (attempt != AGAIN)

@@ -30,12 +30,11 @@ void hf_history_close(struct hf_history *history)
     history->records = NULL;
 }
 
-/* A record with the id: takes it in if it belongs to the page. True: the page is complete. */
+/* A record with these bytes at the place of the id: takes it in if it belongs to the page. True: the page is complete. */
 static bool take(struct hf_history *history, const uint8_t *record)
 {
     struct hf_image image;
     if (hf_image_decode(record, &image) != NULL || image.kind != HF_IMAGE_RESERVATION ||
-        !hf_id_equal(&image.reservation.id, &history->newest.id) ||
         image.reservation.made_at_ns != history->newest.made_at_ns ||
         image.reservation.sequence < history->from_sequence)
         return false;

@@ -75,9 +75,9 @@ struct hf_inventory_cell {
     _Atomic uint32_t chore_next;          /* in the engine's chores: the next, + 1 */
     _Atomic uint64_t copies[2][HF_RULES_WORDS];
     /* Counting the units of each customer, see engine/setting.c. With the right to the settings. */
-    uint64_t count_stamp; /* begun: an epoch */
-    uint32_t count_next;  /* reservation to go on with; UINT32_MAX: all are counted */
-    uint32_t reserved;
+    uint64_t count_stamp;   /* begun: an epoch */
+    uint32_t count_next;    /* reservation to go on with; UINT32_MAX: all are counted */
+    uint32_t count_version; /* of the word, which that it began produced */
 };
 _Static_assert(sizeof(struct hf_inventory_cell) == 256, "the first line is the hot one");
 
@@ -88,7 +88,8 @@ enum hf_claim {
     HF_CLAIM_INVOLVED, /* rules, a waiting list, an operation over several words, holds: look closely */
 };
 
-/* *word: DONE, what the word is now; TOO_FEW, the instant at which the units were not there. */
+/* *word: given, as it was loaded last (hf_inventory_too_few()). DONE: what it is now; TOO_FEW: the
+ * instant at which the units were not there. */
 enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
 
 /* True if a claim of that many is TOO_FEW at this instant; *word as above. No write. */

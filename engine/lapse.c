@@ -218,20 +218,20 @@ bool hf_engine_tick(struct hf_actor *actor, uint32_t budget)
     hf_waiting_do_chores(actor);
     if (HF_UNLIKELY(actor->limbo.count != 0))
         empty_limbo(actor);
-    if (HF_LIKELY(!hf_timer_backlog(timer, actor->now_ns)))
+    if (HF_LIKELY(!hf_timer_has_work(timer, actor->now_ns)))
         return false;
     uint32_t number;
     while (budget != 0 && (number = hf_timer_pop(timer, actor->now_ns, &budget, &actor->wake)) != 0)
         if (!look_at(actor, number))
             return true;
-    return budget == 0;
+    return budget == 0 && hf_timer_has_work(timer, actor->now_ns);
 }
 
 enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cell *cell)
 {
     struct hf_engine *engine = actor->engine;
     uint64_t before = hf_load_relaxed(&cell->held); /* a hint: did anything come back? */
-    if (hf_engine_tick(actor, LAPSE_BUDGET))
+    if (hf_engine_tick(actor, LAPSE_BUDGET) && hf_timer_backlog(&engine->timer, actor->now_ns))
         return HF_LAPSE_BUSY;
     uint32_t numbers[PEEK_ENTRIES];
     uint32_t count = hf_timer_peek(&engine->timer, actor->now_ns, numbers, PEEK_ENTRIES);
@@ -247,6 +247,9 @@ enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cel
         if (one == HF_LAPSE_SOME)
             lapse = HF_LAPSE_SOME;
     }
+    /* There may be more than were told. */
+    if (lapse == HF_LAPSE_NONE && count == PEEK_ENTRIES)
+        return HF_LAPSE_BUSY;
     return lapse;
 }
 

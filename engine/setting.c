@@ -37,6 +37,7 @@ static void begin_counting(struct hf_actor *actor, struct hf_inventory_cell *cel
     uint64_t word;
     hf_inventory_copy_settings(cell, &rules);
     hf_inventory_put(&actor->engine->region.mcas, cell, &rules, true, 0, false, false, &word);
+    cell->count_version = hf_word_version(word);
     cell->count_stamp = hf_epochs_retire(&actor->engine->epochs);
     cell->count_next = 1;
 }
@@ -115,6 +116,16 @@ static unsigned count_all(struct hf_actor *actor, struct hf_inventory_cell *cell
 
 /* ---- setting ---- */
 
+/* That units are counted from now on is no change that anyone could have expected: the version
+ * before it is as good. */
+static bool is_expected(const struct hf_inventory_cell *cell, uint64_t word, uint32_t expected)
+{
+    uint32_t version = hf_word_version(word);
+    bool only_counting = is_counting(cell) && version == cell->count_version;
+    return version == expected ||
+           (only_counting && version == hf_word_version(hf_word_bumped(hf_word_make(0, expected))));
+}
+
 static uint64_t log_settings(struct hf_actor *actor, const struct hf_inventory_cell *cell,
                              const struct hf_rules *rules, uint64_t word)
 {
@@ -165,10 +176,13 @@ static bool put(struct hf_actor *actor, struct hf_inventory_cell *cell, const st
     if (!hf_inventory_put(mcas, cell, &meet, counted, change < 0 ? (int32_t)change : 0, false,
                           strict, &before))
         return false;
-    uint64_t told = reopen ? before & ~HF_WORD_SEALED : before;
+    /* A close by selling out ends with REOPEN, or when that no longer closes. One that comes from
+     * now on is not what REOPEN undoes. */
+    bool closes = (rules->settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
+    uint64_t told = reopen || !closes ? before & ~HF_WORD_SEALED : before;
     rules->lsn = log_settings(actor, cell, rules, told);
-    hf_inventory_put(mcas, cell, rules, counted, change > 0 ? (int32_t)change : 0, reopen, false,
-                     &after);
+    hf_inventory_put(mcas, cell, rules, counted, change > 0 ? (int32_t)change : 0,
+                     reopen && (before & HF_WORD_SEALED) != 0, false, &after);
     announce(actor, cell, before, after);
     return true;
 }
@@ -182,7 +196,7 @@ static unsigned set(struct hf_actor *actor, struct hf_inventory_cell *cell,
     uint64_t word = hf_inventory_load(&actor->engine->region.mcas, cell, &old, &bits);
     outcome->availability =
         (struct hf_availability){hf_word_available(word), hf_word_version(word)};
-    if ((flags & HF_REQUEST_EXPECT_VERSION) != 0 && expected != hf_word_version(word)) {
+    if ((flags & HF_REQUEST_EXPECT_VERSION) != 0 && !is_expected(cell, word, expected)) {
         outcome->field = HF_FIELD_VERSION;
         return HF_VERSION_MISMATCH;
     }
@@ -195,6 +209,12 @@ static unsigned set(struct hf_actor *actor, struct hf_inventory_cell *cell,
     outcome->field = hf_settings_check(&rules.settings);
     if (outcome->field != HF_FIELD_NONE)
         return HF_BAD_FIELD;
+    bool strict = (flags & HF_REQUEST_STRICT) != 0 && (change->fields & HF_SET_SELL_LIMIT) != 0;
+    int64_t sold = (int64_t)old.settings.sell_limit - hf_word_available(word);
+    if (strict && sold > (int64_t)rules.settings.sell_limit) {
+        outcome->field = HF_FIELD_SELL_LIMIT;
+        return HF_BELOW_SOLD;
+    }
     if (rules.settings.customer_limit != 0) {
         unsigned counted = count_all(actor, cell);
         if (counted != HF_OK)
@@ -210,7 +230,7 @@ static unsigned set(struct hf_actor *actor, struct hf_inventory_cell *cell,
     if (rules.changed_at_ns < actor->now_ns)
         rules.changed_at_ns = actor->now_ns;
     if (!put(actor, cell, &old, &rules, is_counting(cell), (change->fields & HF_SET_REOPEN) != 0,
-             (flags & HF_REQUEST_STRICT) != 0)) {
+             strict)) {
         outcome->field = HF_FIELD_SELL_LIMIT;
         return HF_BELOW_SOLD;
     }

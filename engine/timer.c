@@ -217,8 +217,8 @@ static bool push(struct hf_timer *timer, uint32_t number, uint64_t tick)
             continue;
         }
         hf_store_relaxed(&timer->terms[number].timer_next, (uint32_t)head); /* released below */
-        /* Pairs with the load in take_or_close(). That it is seq_cst is not needed. */
-        if (hf_cas_seq_cst(bucket, &head, changed_head(head, number))) {
+        /* acq_rel, pairs with the load of the head by whoever takes the entry out. */
+        if (hf_cas_acq_rel(bucket, &head, changed_head(head, number))) {
             list(level, place.position);
             return must_wake(wheel, place);
         }
@@ -244,7 +244,8 @@ static uint32_t take_or_close(struct hf_timer *timer, _Atomic uint64_t *bucket)
     }
 }
 
-/* Takes one entry out of the buckets of a level that may be emptied now; 0: they are all closed. */
+/* Takes one entry out of the buckets of a level that may be emptied now; 0: they are all closed. A
+ * thread that others have overtaken may get one of the next lap: its caller files that again. */
 static uint32_t take(struct hf_timer *timer, unsigned level, uint64_t now_tick)
 {
     struct hf_timer_wheel *wheel = timer->wheel;
@@ -374,13 +375,24 @@ uint32_t hf_timer_peek(const struct hf_timer *timer, uint64_t now_ns, uint32_t *
     return count;
 }
 
-bool hf_timer_backlog(const struct hf_timer *timer, uint64_t now_ns)
+/* True if a level has not passed its position of that tick, or for the upper ones `ahead` more. */
+static bool is_behind(const struct hf_timer_wheel *wheel, uint64_t now_tick, uint64_t ahead)
 {
-    uint64_t position = now_ns >> TICK_SHIFT;
+    uint64_t position = now_tick;
     for (unsigned level = 0; level < LEVELS; level++, position >>= UNIT_SHIFT)
-        if (passed_of(timer->wheel, level) < position)
+        if (passed_of(wheel, level) < position + (level != 0 ? ahead : 0))
             return true;
     return false;
+}
+
+bool hf_timer_has_work(const struct hf_timer *timer, uint64_t now_ns)
+{
+    return is_behind(timer->wheel, now_ns >> TICK_SHIFT, 1);
+}
+
+bool hf_timer_backlog(const struct hf_timer *timer, uint64_t now_ns)
+{
+    return is_behind(timer->wheel, now_ns >> TICK_SHIFT, 0);
 }
 
 uint64_t hf_timer_next_ns(const struct hf_timer *timer, uint64_t now_ns)
@@ -394,12 +406,13 @@ uint64_t hf_timer_sleep(struct hf_timer *timer, uint64_t now_ns)
     struct hf_timer_wheel *wheel = timer->wheel;
     uint64_t now_tick = now_ns >> TICK_SHIFT, tick = next_tick(wheel, now_tick);
     if (tick > now_tick) {
-        hf_store_seq_cst(&wheel->asleep, tick); /* see list() */
-        uint64_t again = next_tick(wheel, now_tick), announced = tick;
+        uint64_t announced = tick;
+        hf_store_seq_cst(&wheel->asleep, announced); /* see list() */
+        uint64_t again = next_tick(wheel, now_tick);
         if (again < tick) {
-            /* If that fails somebody was told to wake us, and will. */
-            hf_cas_seq_cst(&wheel->asleep, &announced, again);
             tick = again;
+            /* If this fails somebody was told to wake us, and will. */
+            hf_cas_seq_cst(&wheel->asleep, &announced, tick > now_tick ? tick : AWAKE);
         }
     }
     return tick == NO_TICK ? UINT64_MAX : tick << TICK_SHIFT;

@@ -13,10 +13,10 @@
  *   2      2^24 ticks, 73 min   when the 73 min before it   416 days; what is due later is filed at
  *                               begin                       the far end, and filed again from there
  *
- * So tick t covers dues in ((t-1) x 2^18 ns, t x 2^18 ns]: nothing is popped early, and nothing
- * more than a tick late. Whoever pops also moves entries down (a cascade). It begins one position
- * ahead, since a level has room for two positions of the level above it; so a million holds that
- * lapse in one second are moved in small portions during the second before.
+ * Tick t covers dues in ((t-1) x 2^18 ns, t x 2^18 ns]: nothing is popped early, and everything can
+ * be popped less than a tick after its due. Whoever pops also moves entries down (a cascade). That
+ * begins one position ahead, as a level has room for two positions of the level above it; so a
+ * million holds that lapse in one second are moved in small portions during the second before.
  *
  * A bucket is a Treiber stack of numbers, linked through the terms. Its head is one word: bits
  * 0 .. 31 number of the first entry, bits 32 .. 63 a count of changes. Entries are taken out one by
@@ -78,7 +78,8 @@ void hf_timer_close(struct hf_timer *timer);
  * past it and must be woken (see hf_timer_sleep()). Any thread; never blocks.
  *
  * due_ns may move while the entry is filed. To a later time: no call is needed, but one does no
- * harm. To an earlier one: it will still be popped at the time by which it was filed.
+ * harm. To an earlier one: it will still be popped at the time by which it was filed. `armed` and
+ * `timer_next` are left alone, also when the cell is used again.
  */
 bool hf_timer_arm(struct hf_timer *timer, uint32_t number);
 
@@ -91,9 +92,8 @@ bool hf_timer_arm(struct hf_timer *timer, uint32_t number);
  * it is due later now. If it is 0 on return there may be more. *wake is set if an entry was moved
  * that somebody sleeps past, as by hf_timer_arm(), and left alone otherwise.
  *
- * Any thread; never blocks. The times that threads give may differ, and go backwards: an entry that
- * is due by one clock only is popped by that clock, or a tick after the latest clock that was ever
- * given.
+ * Any thread; never blocks. The times that threads give may differ, and go backwards. What is filed
+ * when its tick has passed by the latest of them comes a tick after that.
  */
 uint32_t hf_timer_pop(struct hf_timer *timer, uint64_t now_ns, uint32_t *budget, bool *wake);
 
@@ -105,8 +105,14 @@ uint32_t hf_timer_pop(struct hf_timer *timer, uint64_t now_ns, uint32_t *budget,
 uint32_t hf_timer_peek(const struct hf_timer *timer, uint64_t now_ns, uint32_t *numbers,
                        uint32_t limit);
 
-/* True if passed buckets may have entries at now_ns. False after a pop at that time that found
- * nothing and had budget left. An entry in the hands of another thread does not count. */
+/*
+ * Both cheap, and false after a pop at that time that found nothing and had budget left.
+ * has_work: hf_timer_pop() may have work at now_ns, cascades included. To be asked before it in
+ * every turn: were only a backlog worked off, a cascade would not be done in time.
+ * backlog: passed buckets may have entries at now_ns, so something may be due that was not popped
+ * yet. An entry in the hands of another thread does not count.
+ */
+bool hf_timer_has_work(const struct hf_timer *timer, uint64_t now_ns);
 bool hf_timer_backlog(const struct hf_timer *timer, uint64_t now_ns);
 
 /* The earliest time at which hf_timer_pop() has work: an entry whose tick will have passed, or a

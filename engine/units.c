@@ -8,8 +8,9 @@ bool hf_units_find_counter(struct hf_actor *actor, uint32_t inventory, uint64_t 
     if ((word & HF_WORD_COUNTED) == 0)
         return true;
     bool busy = false;
+    /* Busy or not: if there is none, the reservation was changed since it was read, as its units
+     * were in the count. */
     *counter = hf_customers_find(&actor->engine->customers, inventory, customer_id, &busy);
-    HF_CHECK(busy || *counter != NULL); /* its units are in it, so it is not dropped */
     return *counter != NULL;
 }
 

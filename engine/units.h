@@ -14,7 +14,8 @@
 #define HF_UNITS_CREDITS 1
 
 /* The count of a reservation's customer, if its units are counted (`word`, of the reservation).
- * False: somebody is changing that chain, put the operation aside. *counter: NULL, not counted. */
+ * False: somebody is changing that chain, or the reservation: put the operation aside. *counter:
+ * NULL, not counted. Good if the word is still the same afterwards. */
 bool hf_units_find_counter(struct hf_actor *actor, uint32_t inventory, uint64_t customer_id,
                            uint64_t word, struct hf_customer_cell **counter);
 

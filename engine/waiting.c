@@ -1,6 +1,7 @@
 /* The waiting list; its rules are told in waiting.h. */
 #include "engine/waiting.h"
 
+#include "engine/lapse.h"
 #include "engine/units.h"
 
 /* Bits of `list`. */
@@ -188,7 +189,7 @@ static void refuse_offer(struct hf_actor *actor, struct offer *offer)
     offer->notes.reason = HF_REASON_LIMIT;
     offer->notes.inventory_version =
         hf_word_version(hf_mcas_load(&actor->engine->region.mcas, &offer->inventory->word));
-    record(actor, offer, offer->after.changed_at_ns + actor->engine->retain_ns);
+    record(actor, offer, hf_retention_end_ns(actor->engine, offer->after.changed_at_ns));
 }
 
 /* Marks it, as it is. False: somebody has it marked. */

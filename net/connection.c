@@ -53,5 +53,6 @@ void hf_connection_release(struct hf_connection *connection, struct hf_chunk_poo
 bool hf_connection_quiet(const struct hf_connection *connection)
 {
     return connection->output.bytes == 0 && connection->awaiting == 0 && !connection->sending &&
-           connection->stall == HF_STALL_NONE && connection->hashing == NULL;
+           connection->stall == HF_STALL_NONE && connection->hashing == NULL &&
+           connection->peer.owed == 0 && connection->peer.first == NULL;
 }

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "engine/state_hash.h"
+#include "net/feed.h"
 #include "net/output.h"
 
 enum hf_stall {
@@ -54,6 +55,7 @@ struct hf_connection {
     struct hf_state_hash *hashing;   /* a STATE_HASH in progress */
     uint64_t hash_lsn_before;        /* and the newest LSN when it began */
     uint32_t hash_tries;             /* and how often it was begun */
+    struct hf_feed_peer peer;        /* subscriptions, and what the feed owes it */
     struct hf_connection *next_free; /* in the worker's list of free slots */
 };
 

@@ -62,9 +62,6 @@
 
 #define HF_FEED_NO_LSN UINT64_MAX
 
-/* A no that may be a yes later: there are too many subscriptions, or no memory for one. */
-#define HF_FEED_FULL 505 /* SUBSCRIPTIONS_FULL */
-
 /* Files that are read at the same time; readers beyond that take turns. */
 #define HF_FEED_READERS   8
 #define HF_FEED_HISTORIES 4
@@ -224,7 +221,7 @@ static inline bool hf_feed_must_wait(const struct hf_feed_peer *peer)
 
 /*
  * SUBSCRIBE, UNSUBSCRIBE, HISTORY. HF_OK: handed over, the answer comes as a frame; else what to
- * answer at once: HF_FEED_FULL; BAD_FIELD, the tag is that of a subscription of this connection;
+ * answer at once: HF_SUBSCRIPTIONS_FULL; BAD_FIELD, the tag is that of a subscription of this connection;
  * UNSUBSCRIBED, there is no such subscription (any more). `request` was checked. `newest`: the
  * reservation as it is now; it need not be committed yet. The connection comes by its peer, slot and
  * generation.

@@ -117,10 +117,10 @@ enum hf_result hf_feed_subscribe(struct hf_feed_port *port, struct hf_feed_peer 
     if (find(peer, tag) != NULL)
         return HF_BAD_FIELD; /* the frames of two subscriptions could not be told apart */
     if (peer->subscription_count == HF_MAX_SUBSCRIPTIONS || !hf_feed_start(port->feed))
-        return HF_FEED_FULL;
+        return HF_SUBSCRIPTIONS_FULL;
     struct hf_subscription *subscription = make_subscription(port->feed, request);
     if (subscription == NULL)
-        return HF_FEED_FULL;
+        return HF_SUBSCRIPTIONS_FULL;
     subscription->address = (struct hf_feed_address){port->worker, slot, generation};
     subscription->tag = tag;
     subscription->from_now = request->from_lsn == 0;
@@ -155,7 +155,7 @@ enum hf_result hf_feed_unsubscribe(struct hf_feed_port *port, struct hf_feed_pee
         return HF_UNSUBSCRIBED;
     struct hf_feed_request *answer = make_request(port, slot, generation, tag);
     if (answer == NULL)
-        return HF_FEED_FULL;
+        return HF_SUBSCRIPTIONS_FULL;
     end(port, peer, subscription);
     peer->owed++;
     push_job(port, &answer->job, HF_FEED_ANSWER);
@@ -168,7 +168,7 @@ enum hf_result hf_feed_history(struct hf_feed_port *port, struct hf_feed_peer *p
 {
     struct hf_feed_request *history = make_request(port, slot, generation, tag);
     if (history == NULL)
-        return HF_FEED_FULL;
+        return HF_SUBSCRIPTIONS_FULL;
     history->newest = *newest;
     history->from_sequence = request->from;
     history->limit = request->limit;

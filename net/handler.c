@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "engine/execute.h"
 #include "engine/hash.h"
+#include "net/feed.h"
 
 /* What one connection may be owed before it is stalled: about 10,000 replies. */
 #define MAX_OWED_BYTES (1u << 20)
@@ -26,12 +27,13 @@ struct hf_handler_rooms {
 };
 
 int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct hf_actor *actor,
-                    struct hf_await *await, struct hf_chunk_pool *pool)
+                    struct hf_await *await, struct hf_feed_port *port, struct hf_chunk_pool *pool)
 {
     *handler = (struct hf_handler){
         .server = server,
         .actor = actor,
         .await = await,
+        .port = port,
         .pool = pool,
         .rooms = malloc(sizeof(struct hf_handler_rooms)),
         .scratch = malloc(HF_MAX_REPLY_BYTES),
@@ -256,6 +258,39 @@ static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connect
     return HF_HANDLED;
 }
 
+/* What is the feed's business: it is handed over, and answered later, or refused at once. */
+static enum hf_handled handle_feed(struct hf_handler *handler, struct hf_connection *connection,
+                                   const struct hf_frame *frame, const struct hf_request *request)
+{
+    enum hf_result result = HF_UNSUBSCRIBED;
+    struct hf_outcome outcome;
+    if (hf_feed_must_wait(&connection->peer))
+        return stall(connection, HF_STALL_BUSY);
+    switch (request->operation) {
+    case HF_OP_SUBSCRIBE:
+        result = hf_feed_subscribe(handler->port, &connection->peer, connection->slot,
+                                   connection->generation, frame->tag, request);
+        break;
+    case HF_OP_UNSUBSCRIBE:
+        result = hf_feed_unsubscribe(handler->port, &connection->peer, connection->slot,
+                                     connection->generation, frame->tag, request->watch_tag);
+        break;
+    default:
+        hf_engine_get(handler->actor, &request->id, &outcome);
+        if (hf_outcome_put_aside(&outcome))
+            return put_aside(handler, connection, frame, &outcome);
+        if (outcome.result != HF_FOUND)
+            return answer_outcome(handler, connection, frame, &outcome);
+        result = hf_feed_history(handler->port, &connection->peer, connection->slot,
+                                 connection->generation, frame->tag, request, &outcome.reservation);
+        break;
+    }
+    if (result == HF_OK)
+        return HF_HANDLED;
+    return answer_short(handler, connection, frame, result,
+                        result == HF_BAD_FIELD ? HF_FIELD_TAG : HF_FIELD_NONE);
+}
+
 static enum hf_handled handle_request(struct hf_handler *handler, struct hf_connection *connection,
                                       const struct hf_frame *frame,
                                       const struct hf_request *request)
@@ -277,6 +312,10 @@ static enum hf_handled handle_request(struct hf_handler *handler, struct hf_conn
         return handle_hash(handler, connection, frame);
     case HF_OP_INFO:
         return handle_info(handler, connection, frame);
+    case HF_OP_SUBSCRIBE:
+    case HF_OP_UNSUBSCRIBE:
+    case HF_OP_HISTORY:
+        return handle_feed(handler, connection, frame, request);
     case HF_OP_PING:
         return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE);
     default:

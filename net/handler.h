@@ -17,6 +17,7 @@ struct hf_handler {
     struct hf_server *server;
     struct hf_actor *actor;
     struct hf_await *await;
+    struct hf_feed_port *port;
     struct hf_chunk_pool *pool;
     bool refusing;                  /* every request is answered with SHUTTING_DOWN */
     struct hf_handler_rooms *rooms; /* for what requests and replies carry in lists */
@@ -32,7 +33,7 @@ enum hf_handled {
 };
 
 int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct hf_actor *actor,
-                    struct hf_await *await, struct hf_chunk_pool *pool);
+                    struct hf_await *await, struct hf_feed_port *port, struct hf_chunk_pool *pool);
 void hf_handler_close(struct hf_handler *handler);
 
 /* Brings what the frame at `bytes`, of which `count` are there, will need into the cache. Returns

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "net/address.h"
+#include "net/feed.h"
 #include "net/worker.h"
 #include "wal/io_uring.h"
 
@@ -132,10 +133,14 @@ static int raise_descriptor_limit(const struct hf_server *server, char *error)
     return -EMFILE;
 }
 
+/* Waits for the workers' ends, and then ends the feed, which sends messages to their rings. */
 static void join_workers(struct hf_server *server)
 {
     for (uint32_t i = 0; i < server->worker_count; i++)
         hf_worker_join(server->workers[i]);
+    hf_feed_close(server->feed, &server->control);
+    for (uint32_t i = 0; i < server->worker_count; i++)
+        hf_worker_free(server->workers[i]);
     server->worker_count = 0;
 }
 
@@ -186,14 +191,20 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
         snprintf(error, HF_SERVER_ERROR_BYTES, "%s", store_error);
         goto close_control;
     }
+    result = hf_feed_open(&server->feed, &server->store->log, &server->store->log.recent);
+    if (result != 0) {
+        snprintf(error, HF_SERVER_ERROR_BYTES, "out of memory");
+        goto close_store;
+    }
     result = start_workers(server, error);
     if (result != 0)
-        goto close_store;
+        goto join;
     *opened = server;
     return 0;
 
-close_store:
+join:
     join_workers(server);
+close_store:
     hf_store_close(server->store);
 close_control:
     io_uring_queue_exit(&server->control);

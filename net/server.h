@@ -22,6 +22,7 @@
 #define HF_MAX_WORKERS        64
 #define HF_SERVER_ERROR_BYTES 640
 
+struct hf_feed;
 struct hf_worker;
 
 struct hf_server_options {
@@ -34,6 +35,7 @@ struct hf_server {
     struct io_uring control; /* of the thread that opens and closes: messages to the workers */
     struct hf_server_options options;
     struct hf_store *store;
+    struct hf_feed *feed; /* reads the log for the clients */
     int listener;
     char address[128]; /* the actual one, as HOST:PORT */
     uint32_t worker_count;

@@ -110,6 +110,7 @@ void hf_traffic_adopt(struct hf_worker *worker, int socket)
 static void free_connection(struct hf_worker *worker, struct hf_connection *connection)
 {
     close(connection->socket);
+    hf_feed_forget(&worker->port, &connection->peer);
     hf_connection_release(connection, &worker->pool);
     if (connection->shut)
         worker->shut_count--;
@@ -144,7 +145,10 @@ static void settle(struct hf_worker *worker, struct hf_connection *connection)
             free_connection(worker, connection);
         return;
     }
-    if (!(connection->ended || connection->closing) || !hf_connection_quiet(connection))
+    if (!(connection->ended || connection->closing))
+        return;
+    hf_feed_leave(&worker->port, &connection->peer);
+    if (!hf_connection_quiet(connection))
         return;
     if (connection->ended) {
         if (!connection->receiving)
@@ -169,6 +173,22 @@ static void mark_dirty(struct hf_worker *worker, struct hf_connection *connectio
         return;
     connection->dirty = true;
     worker->dirty[worker->dirty_count++] = connection;
+}
+
+/* Moves frames of the feed into the output, as long as that is short. */
+static void move_frames(struct hf_worker *worker, struct hf_connection *connection)
+{
+    const uint8_t *bytes;
+    uint32_t count;
+    while (!connection->broken &&
+           (bytes = hf_feed_front(&worker->port, &connection->peer, connection->output.bytes,
+                                  &count)) != NULL) {
+        if (hf_output_append(&connection->output, &worker->pool, bytes, count))
+            mark_dirty(worker, connection);
+        else
+            break_connection(connection);
+        hf_feed_pop(&worker->port, &connection->peer);
+    }
 }
 
 /* Executes frames until there is no whole one left or one cannot be executed. Returns the bytes
@@ -279,6 +299,8 @@ void hf_traffic_sent(struct hf_worker *worker, uint64_t user_data, int result)
         hf_output_consume(&connection->output, &worker->pool, (uint32_t)result);
     else if (result != -EINTR && result != -EAGAIN)
         break_connection(connection);
+    if (HF_UNLIKELY(connection->peer.first != NULL))
+        move_frames(worker, connection);
     if (connection->output.bytes != 0 && !connection->broken)
         mark_dirty(worker, connection);
     settle(worker, connection);
@@ -320,6 +342,22 @@ void hf_traffic_deliver(struct hf_worker *worker)
             }
         }
         hf_await_pop(&worker->await);
+    }
+}
+
+void hf_traffic_feed(struct hf_worker *worker)
+{
+    struct hf_feed_frame *frame;
+    while ((frame = hf_feed_take(&worker->port)) != NULL) {
+        const struct hf_feed_address address = frame->address;
+        HF_CHECK(address.slot < worker->slot_count);
+        struct hf_connection *connection = worker->connections[address.slot];
+        bool there = connection->socket >= 0 && connection->generation == address.generation;
+        hf_feed_accept(&worker->port, there ? &connection->peer : NULL, frame);
+        if (!there)
+            continue;
+        move_frames(worker, connection);
+        settle(worker, connection);
     }
 }
 

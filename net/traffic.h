@@ -38,6 +38,9 @@ void hf_traffic_retry(struct hf_worker *worker);
 /* Moves the replies that are committed into their connections' output. */
 void hf_traffic_deliver(struct hf_worker *worker);
 
+/* Frames that the feed has left for this worker go into their connections' output. */
+void hf_traffic_feed(struct hf_worker *worker);
+
 /* Starts a send for each connection that has output and none under way. */
 void hf_traffic_send(struct hf_worker *worker);
 

@@ -107,7 +107,8 @@ static void received_message(struct hf_worker *worker, uint64_t user_data)
 {
     switch ((enum hf_message)(user_data >> 32 & 0xff)) {
     case HF_MESSAGE_WAKE:
-        break; /* this turn looks at commit anyway */
+    case HF_MESSAGE_FEED:
+        break; /* this turn looks at commit and at the feed anyway */
     case HF_MESSAGE_ADOPT:
         hf_traffic_adopt(worker, (int)(uint32_t)user_data);
         break;
@@ -241,6 +242,7 @@ static bool announce_waiting(struct hf_worker *worker)
 
 static void wake_others(struct hf_worker *worker)
 {
+    hf_feed_look(&worker->port);
     uint64_t commit_lsn = hf_flusher_commit_lsn(flusher_of(worker));
     if (commit_lsn == worker->commit_seen)
         return;
@@ -366,6 +368,7 @@ static void serve(struct hf_worker *worker)
         if (timed_out && events == 0 && !worker->stopping)
             hf_flusher_attest(flusher_of(worker), &worker->queue.queue);
         hf_traffic_deliver(worker);
+        hf_traffic_feed(worker);
         wake_others(worker);
         hf_traffic_send(worker);
         hf_traffic_reap_shut(worker);
@@ -387,11 +390,13 @@ static int open_worker(struct hf_worker *worker)
                            &worker->server->store->log.ring);
     if (result == 0)
         result = open_buffers(worker);
+    hf_feed_port_init(&worker->port, worker->server->feed, &worker->ring, worker->index,
+                      hf_event_make(HF_EVENT_MESSAGE, (uint64_t)HF_MESSAGE_FEED << 32));
     if (result == 0)
         result = hf_await_init(&worker->await, AWAIT_CAPACITY);
     if (result == 0)
         result = hf_handler_init(&worker->handler, worker->server, &worker->actor, &worker->await,
-                                 &worker->pool);
+                                 &worker->port, &worker->pool);
     if (result != 0)
         snprintf(worker->start_error, sizeof worker->start_error, "cannot set up a worker: %s%s",
                  strerror(-result), result == -EINVAL ? "; Linux 6.1 or newer is needed" : "");
@@ -407,6 +412,8 @@ static void *worker_main(void *context)
         ;
     if (!worker->server->given_up)
         serve(worker);
+    if (worker->start_result == 0)
+        hf_feed_port_close(&worker->port);
     return NULL;
 }
 
@@ -446,6 +453,10 @@ void hf_worker_go(struct hf_worker *worker)
 void hf_worker_join(struct hf_worker *worker)
 {
     pthread_join(worker->thread, NULL);
+}
+
+void hf_worker_free(struct hf_worker *worker)
+{
     for (uint32_t slot = 0; slot < worker->slot_count; slot++)
         free(worker->connections[slot]);
     free(worker->connections);

@@ -8,7 +8,8 @@
  *   retry     frames that could not be executed before
  *   tick      what is due: holds lapse, finished reservations are forgotten
  *   flush     what this turn appended goes into a block, if the flusher's role is free
- *   deliver   replies whose LSN is committed go into their connections' output
+ *   deliver   replies whose LSN is committed, and what the feed has read of the log, go into their
+ *             connections' output
  *   wake      other workers that sleep on an LSN that is committed now
  *   send      one send for each connection that has output and none under way
  *
@@ -26,6 +27,7 @@
 
 #include "net/await.h"
 #include "net/connection.h"
+#include "net/feed.h"
 #include "net/handler.h"
 #include "net/server.h"
 #include "wal/io_uring.h"
@@ -55,6 +57,7 @@ struct hf_worker {
     struct hf_actor actor;
     struct hf_await await;
     struct hf_chunk_pool pool;
+    struct hf_feed_port port;
     struct hf_handler handler;
     bool backlog;         /* more is due than was done in this turn */
     uint64_t commit_seen; /* the others were woken up to here */
@@ -81,6 +84,7 @@ enum hf_message {
     HF_MESSAGE_WAKE,  /* look at commit */
     HF_MESSAGE_ADOPT, /* here is a connection */
     HF_MESSAGE_STOP,  /* begin to shut down */
+    HF_MESSAGE_FEED,  /* the feed has left frames */
 };
 
 /* Starts the thread, waits until its ring is set up. 0, or -errno with a line in `error`. It serves
@@ -91,8 +95,11 @@ int hf_worker_start(struct hf_worker **worker, struct hf_server *server, uint32_
 /* All workers are started: begin to serve; or, if server->given_up is set, end. */
 void hf_worker_go(struct hf_worker *worker);
 
-/* Waits for the thread's end, which HF_MESSAGE_STOP brings about, and frees. */
+/* Waits for the thread's end, which HF_MESSAGE_STOP brings about. */
 void hf_worker_join(struct hf_worker *worker);
+
+/* Frees the joined worker and closes its ring. */
+void hf_worker_free(struct hf_worker *worker);
 
 /* Queues a message to `to` on the ring of the calling thread. */
 void hf_worker_send(struct io_uring *from, const struct hf_worker *to, enum hf_message message,

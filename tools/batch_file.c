@@ -53,7 +53,7 @@ static bool is_blank(const char *text, size_t bytes)
     return true;
 }
 
-/* The line that begins at `start`, up to its end or that of the file. False: it is not whole yet. */
+/* The line that begins at `start`, up to its end or the file's. False: it is not whole yet. */
 static bool take_line(struct hf_cli_batch_file *file, const char **text, size_t *bytes)
 {
     const char *begin = file->buffer + file->start;

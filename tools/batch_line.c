@@ -257,7 +257,7 @@ static bool take_ttl(const struct reading *reading)
     uint64_t value_ns;
     if (reading->values[MEMBER_TTL] == NULL)
         return true;
-    if (text == NULL || !hf_cli_duration_parse(text, &value_ns) || value_ns == 0 ||
+    if (text == NULL || !hf_duration_parse(text, &value_ns) || value_ns == 0 ||
         value_ns > HF_MAX_TTL_NS)
         return refuse(reading->error, HF_FIELD_TTL,
                       "'ttl' is not a duration such as \"15m\" of up to 100d");

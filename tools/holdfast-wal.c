@@ -259,7 +259,7 @@ static bool set_to(struct task *task, const char *value)
 
 static bool set_retain(struct task *task, const char *value)
 {
-    return hf_cli_duration_parse(value, &task->retain_ns);
+    return hf_duration_parse(value, &task->retain_ns);
 }
 
 /* Options with a value. */

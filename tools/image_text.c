@@ -58,10 +58,10 @@ static void text_date_if_any(FILE *out, const char *name, uint64_t date_ns)
 
 static void text_duration(FILE *out, const char *name, uint64_t duration_ns)
 {
-    char text[HF_CLI_DURATION_TEXT_BYTES];
+    char text[HF_DURATION_TEXT_BYTES];
     if (duration_ns == 0)
         return;
-    hf_cli_duration_format(duration_ns, text);
+    hf_duration_format(duration_ns, text);
     fprintf(out, " %s=%s", name, text);
 }
 
@@ -180,12 +180,12 @@ static void json_date_or_null(FILE *out, const char *name, uint64_t date_ns)
 
 static void json_duration(FILE *out, const char *name, uint64_t duration_ns)
 {
-    char text[HF_CLI_DURATION_TEXT_BYTES];
+    char text[HF_DURATION_TEXT_BYTES];
     if (duration_ns == 0) {
         fprintf(out, ",\"%s\":null", name);
         return;
     }
-    hf_cli_duration_format(duration_ns, text);
+    hf_duration_format(duration_ns, text);
     fprintf(out, ",\"%s\":\"%s\"", name, text);
 }
 

@@ -164,7 +164,7 @@ static const char *check_reason(const struct hf_ledger_reservation_image *image,
 {
     /* By reason: the states that it leads to, as bits; those behind the first two, from WAITING. */
     static const uint8_t possible[] = {
-        [LEDGER_REQUEST] = (uint8_t)~(1u << LEDGER_EXPIRED),
+        [LEDGER_REQUEST] = (uint8_t) ~(1u << LEDGER_EXPIRED),
         [LEDGER_DEADLINE] = 1u << LEDGER_EXPIRED,
         [LEDGER_OFFER] = 1u << LEDGER_HELD,
         [LEDGER_LIMIT] = 1u << LEDGER_CANCELLED,

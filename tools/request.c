@@ -82,16 +82,16 @@ static bool take_id(const struct hf_cli_session *session, const char *name, enum
 static bool take_duration(const struct hf_cli_session *session, enum hf_cli_option option,
                           enum hf_field field, uint64_t *duration_ns)
 {
-    char shown[HF_CLI_SHOWN_BYTES], most[HF_CLI_DURATION_TEXT_BYTES];
+    char shown[HF_CLI_SHOWN_BYTES], most[HF_DURATION_TEXT_BYTES];
     const char *text = value_of(session, option);
     uint64_t value_ns;
     if (text == NULL)
         return true;
-    if (hf_cli_duration_parse(text, &value_ns) && value_ns >= 1 && value_ns <= HF_MAX_TTL_NS) {
+    if (hf_duration_parse(text, &value_ns) && value_ns >= 1 && value_ns <= HF_MAX_TTL_NS) {
         *duration_ns = value_ns;
         return true;
     }
-    hf_cli_duration_format(HF_MAX_TTL_NS, most);
+    hf_duration_format(HF_MAX_TTL_NS, most);
     hf_cli_complain("%s '%s' is not a duration (200ms, 15m, 1h30m, 24h) of up to %s",
                     hf_cli_option_text(option), hf_cli_shown(text, shown), most);
     return bad_value(session, field);

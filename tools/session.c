@@ -13,6 +13,7 @@ enum hf_cli_exit hf_cli_complain(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
+    fflush(stdout); /* where both end in one place, an answer is not to be cut in two */
     fputs("holdfast: ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);

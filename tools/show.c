@@ -6,9 +6,8 @@
 
 bool hf_cli_tells_units(unsigned result)
 {
-    return result == HF_SOLD_OUT || result == HF_CUSTOMER_LIMIT || result == HF_WAITING_LIST ||
-           result == HF_WAITING_FULL || result == HF_NOT_SOLD_OUT || result == HF_BELOW_SOLD ||
-           result == HF_VERSION_MISMATCH;
+    return result == HF_SOLD_OUT || result == HF_WAITING_LIST || result == HF_WAITING_FULL ||
+           result == HF_NOT_SOLD_OUT || result == HF_BELOW_SOLD || result == HF_VERSION_MISMATCH;
 }
 
 bool hf_cli_tells_sequence(unsigned result)

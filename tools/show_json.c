@@ -33,12 +33,12 @@ void hf_cli_json_date(FILE *out, uint64_t date_ns)
 
 void hf_cli_json_duration(FILE *out, uint64_t duration_ns)
 {
-    char text[HF_CLI_DURATION_TEXT_BYTES];
+    char text[HF_DURATION_TEXT_BYTES];
     if (duration_ns == 0) {
         fputs("null", out);
         return;
     }
-    hf_cli_duration_format(duration_ns, text);
+    hf_duration_format(duration_ns, text);
     fprintf(out, "\"%s\"", text);
 }
 

@@ -94,9 +94,9 @@ static void put_date_line(FILE *out, const char *name, uint64_t date_ns, const c
 static void put_duration_line(FILE *out, const char *name, uint64_t duration_ns,
                               const char *if_none)
 {
-    char text[HF_CLI_DURATION_TEXT_BYTES];
+    char text[HF_DURATION_TEXT_BYTES];
     if (duration_ns != 0)
-        hf_cli_duration_format(duration_ns, text);
+        hf_duration_format(duration_ns, text);
     fprintf(out, "%-14s%s\n", name, duration_ns == 0 ? if_none : text);
 }
 

@@ -5,8 +5,7 @@
  * whole, or it is none. Each function returns false for what is none, and leaves *value alone then.
  *
  *   number    digits alone: no sign, no space, no fraction; up to 2^64 - 1
- *   duration  whole numbers with their units, the larger before the smaller, each at most once:
- *             7d, 24h, 15m, 1h30m, 200ms. Units: d h m s ms us ns
+ *   duration  see hf_duration_parse() in holdfast/types.h
  *   date      RFC 3339 ("2026-05-01T18:00:00Z", "...T20:00:00.5+02:00"), or relative to a clock:
  *             "now", "now+15m", "now-1h"
  *   states    names with commas between them, any case: "held,CONFIRMED"
@@ -20,14 +19,6 @@
 #include <stdint.h>
 
 bool hf_cli_number_parse(const char *text, uint64_t *number);
-
-bool hf_cli_duration_parse(const char *text, uint64_t *duration_ns);
-
-/* The longest is "213503d23h34m33s709ms551us615ns". */
-#define HF_CLI_DURATION_TEXT_BYTES 48
-
-/* Writes a duration as hf_cli_duration_parse() reads it, exactly: "15m", "1h30m", "0s". */
-void hf_cli_duration_format(uint64_t duration_ns, char text[HF_CLI_DURATION_TEXT_BYTES]);
 
 /*
  * Reads a date, ns since 1970, never 0: that stands for no date where dates are told. `now_ns` is

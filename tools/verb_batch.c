@@ -233,7 +233,7 @@ static void take_line(struct batch *batch, const char *text, size_t bytes)
         submit_place(batch, place);
 }
 
-/* Takes lines as long as there is room. HF_CLI_BATCH_LINE: no room is left; FILL and END as ever. */
+/* Takes lines as long as there is room. LINE: no room is left; FILL and END as ever. */
 static enum hf_cli_batch_next take_lines(struct batch *batch)
 {
     while (batch->next - batch->first < WINDOW) {

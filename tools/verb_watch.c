@@ -4,8 +4,8 @@
  * It ends after --count records, on Ctrl-C or SIGTERM, when the server ends the subscription, or
  * when the LSN asked for is no longer kept. Whatever the end, the LSN is told from which a later
  * watch misses nothing and sees nothing twice: the one behind the last record of which the whole
- * line was written. A broken connection is no end: the client goes on by itself where it was, for as
- * long as it takes. Only a server that is not there at first is given up, after --timeout.
+ * line was written. A broken connection is no end: the client goes on by itself where it was, for
+ * as long as it takes. Only a server that is not there at first is given up, after --timeout.
  *
  * A signal wakes whatever is waiting: the handler writes to an eventfd that is polled beside the
  * connection, and interrupts a write() to a pipe that nobody reads.

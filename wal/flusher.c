@@ -142,7 +142,9 @@ static void submit(struct hf_flusher *flusher, struct hf_write_queue *queue, uin
 {
     struct hf_inflight *write = &flusher->inflight[flusher->next_sequence % HF_MAX_INFLIGHT];
     uint64_t first_lsn = hf_load_relaxed(&flusher->ring->drained); /* the role is the consumer */
-    hf_ring_drain(flusher->ring, write->buffer + HF_BLOCK_HEADER_BYTES, record_count);
+    uint8_t *records = write->buffer + HF_BLOCK_HEADER_BYTES;
+    hf_ring_drain(flusher->ring, records, record_count);
+    hf_recent_append(flusher->recent, first_lsn, records, record_count);
     struct hf_block block;
     seal(flusher, write->buffer, flags, first_lsn, record_count, &block);
     write->file = flusher->segment.file;
@@ -169,9 +171,8 @@ static void seal_and_submit(struct hf_flusher *flusher, struct hf_write_queue *q
     for (;;) {
         /* Of a chain whose rest is not published yet, nothing is written. */
         uint32_t published = hf_ring_published(flusher->ring, HF_MAX_BLOCK_RECORDS);
-        uint32_t count = published == HF_MAX_BLOCK_RECORDS
-                             ? published
-                             : hf_ring_whole(flusher->ring, published);
+        uint32_t count =
+            published == HF_MAX_BLOCK_RECORDS ? published : hf_ring_whole(flusher->ring, published);
         if (!may_submit(flusher, count) || !make_room(flusher))
             return;
         uint32_t fitting = room(flusher) / HF_RECORD_BYTES - 1;

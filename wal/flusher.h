@@ -41,6 +41,7 @@
 #include "base/clock.h"
 #include "wal/block.h"
 #include "wal/io.h"
+#include "wal/recent.h"
 #include "wal/ring.h"
 #include "wal/segments.h"
 
@@ -78,6 +79,7 @@ struct hf_flusher {
     /* Of the role's holder. */
     alignas(HF_CACHE_LINE_BYTES) struct hf_ring *ring;
     struct hf_segments *segments;
+    struct hf_recent *recent; /* gets what is drained; NULL: nobody can follow */
     const struct hf_server_clock *clock;
     enum hf_durability durability;
     uint32_t full_writes_inflight;  /* at most, for a group that fills a block */

@@ -344,7 +344,11 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
     result = hf_flusher_init(&log->flusher, &log->ring, &log->segments, &segment, tail, &log->clock,
                              &flusher_options);
     if (result == 0)
+        result = hf_recent_init(&log->recent, 2 * log->ring.slot_count);
+    if (result == 0) {
+        log->flusher.recent = &log->recent;
         return 0;
+    }
     hf_flusher_close(&log->flusher); /* closes the segment as well */
     hf_segments_close(&log->segments);
     hf_ring_close(&log->ring);
@@ -391,6 +395,7 @@ int hf_log_close(struct hf_log *log)
     int result = hf_flusher_stop(&log->flusher);
     hf_segments_close(&log->segments);
     hf_flusher_close(&log->flusher);
+    hf_recent_close(&log->recent);
     hf_ring_close(&log->ring);
     close(log->lock);
     return result;

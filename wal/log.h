@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "wal/flusher.h"
+#include "wal/recent.h"
 #include "wal/ring.h"
 #include "wal/segments.h"
 
@@ -61,6 +62,7 @@ struct hf_log {
     struct hf_ring ring;
     struct hf_segments segments;
     struct hf_flusher flusher;
+    struct hf_recent recent; /* the newest records, while somebody follows */
     struct hf_server_clock clock;
     struct hf_log_recovery recovery;
     int lock; /* descriptor of DIR/lock */

@@ -107,14 +107,18 @@ enum hf_operation {
  *                      64 u32 filters (1: by inventory, 2: by customer), 68 u32 zero
  *   HISTORY            16 id, 32 u32 from_sequence, 36 u32 limit (1..500)
  *   SUBSCRIBE          16 u64 from_lsn (0: from now on), 24 u32 kind (0 all, 1 inventories,
- *                      2 customers), 28 u32 count (0..1000), 32 count x u64
+ *                      2 customers), 28 u32 count (0 if all, else 1..1000), 32 count x u64
  *   UNSUBSCRIBE        16 u64 tag of the SUBSCRIBE
  *
  * A line of a batch, 64 bytes
  *   0 u8 operation (RESERVE, HOLD, CONFIRM, RELEASE, CANCEL, EXTEND, CHANGE, MOVE, JOIN, LEAVE),
  *   1 u8 zero, 2 u16 flags, 4 u32 qty, 8 id, 24 u64 inventory_id, 32 u64 customer_id, 40 u64 ttl,
  *   48 u32 expected (version or sequence, as in the operation's own frame), 52 12 zero.
- *   CONFIRM: 24 new_id. What the operation has no use for is zero.
+ *   CONFIRM: 24 new_id.
+ *
+ * What the operation or its flags have no use for is zero, in requests and in lines: expected of a
+ * claim without EXPECT_VERSION, new_id without REACQUIRE, a setting without its bit, an id of a
+ * RESERVATION_LIST without its filter.
  *
  * Reply shapes
  *   short        32 bytes  16 i32 available, 20 u32 version (with SEQUENCE_MISMATCH and
@@ -140,7 +144,8 @@ enum hf_operation {
  *                          the yes of RESERVATION_LIST, HISTORY (next: a sequence) and BATCH
  *                          (next: 0; entries in the order of the lines)
  *   records      32 + 128n 16 u32 count, 20 u32 zero, 24 u64 next_lsn, 32 n records as in
- *                          docs/log-format.md    SUBSCRIBED (n = 0), RECORDS, FELL_BEHIND (n = 0)
+ *                          docs/log-format.md    SUBSCRIBED (n = 0), RECORDS, FELL_BEHIND (n = 0),
+ *                          UNSUBSCRIBED (n = 0), all with the tag of the SUBSCRIBE
  *   inventory    80 bytes  16 one inventory entry
  *                          the yes of INVENTORY_CREATE, INVENTORY_GET
  *   page         32 + 64n  16 u32 count, 20 u32 next (0: this was the last page), 24 u64 zero,

@@ -66,6 +66,7 @@ extern "C" {
     X(SHUTTING_DOWN, 502, "the server is stopping; nothing was done")                              \
     X(STORAGE_FULL, 503, "the disk has no room for the log; nothing was done")                     \
     X(CUSTOMERS_FULL, 504, "no room for another customer's count; nothing was done")               \
+    X(SUBSCRIPTIONS_FULL, 505, "there are as many subscriptions as the server allows")             \
     X(OUTCOME_UNKNOWN, 600, "no answer came; repeat the same id, or look it up, to learn it")      \
     X(NOT_CONNECTED, 601, "the server could not be reached; the request was never sent")
 
@@ -126,7 +127,8 @@ const char *hf_result_meaning(unsigned result);
     X(CURSOR, 25, "cursor")                                                                        \
     X(KIND, 26, "kind")                                                                            \
     X(SETTINGS, 27, "settings")                                                                    \
-    X(TIME, 28, "time")
+    X(TIME, 28, "time")                                                                            \
+    X(TAG, 29, "tag")
 
 enum hf_field {
 #define X(name, number, text) HF_FIELD_##name = number,

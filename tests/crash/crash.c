@@ -445,7 +445,7 @@ static void check_inventories(struct crash *crash)
         for (uint32_t i = 0; i < page.count && !failed(crash); i++)
             hf_model_check_inventory(crash->model, &page.inventories[i]);
         listed += page.count;
-        from = page.next;
+        from = (uint32_t)page.next;
     } while (from != 0 && !failed(crash));
     for (uint32_t i = 0; i < hf_model_inventory_count(crash->model); i++)
         created += hf_model_inventory(crash->model, i)->created;

@@ -333,13 +333,19 @@ static uint64_t digest_of(const void *bytes, size_t count)
     return XXH3_64bits(bytes, count);
 }
 
-static uint64_t digest_reservation(const struct hf_reservation *reservation, uint64_t word,
+/* Its retention ended: whether the engine has noticed is not of the state. */
+static bool is_over(const struct hf_engine *engine, const struct hf_reservation *reservation)
+{
+    return hf_state_is_final(reservation->state) &&
+           hf_retention_end_ns(engine, reservation->changed_at_ns) <= hf_engine_log_time_ns(engine);
+}
+
+static uint64_t digest_reservation(const struct hf_reservation *reservation,
                                    const struct hf_image_notes *notes)
 {
     uint8_t record[HF_RECORD_BYTES] = {0};
     struct hf_image_notes kept = {.origin = notes->origin, .made_as = notes->made_as};
     hf_image_encode_reservation(record, reservation, &kept);
-    (void)word;
     return digest_of(record, sizeof record) + reservation->lsn * 0x9e3779b97f4a7c15ull;
 }
 
@@ -372,10 +378,10 @@ uint64_t hf_rig_digest(struct hf_rig *rig)
         const struct hf_reservation_cell *cell = &region->reservations[number];
         enum hf_copy copied = hf_reservation_copy(region, cell, &reservation, &word);
         HF_CHECK(copied != HF_COPY_MARKED);
-        if (copied == HF_COPY_UNUSED)
+        if (copied == HF_COPY_UNUSED || is_over(&rig->engine, &reservation))
             continue;
         hf_notes_of(region, cell, word, &notes);
-        sum += digest_reservation(&reservation, word, &notes);
+        sum += digest_reservation(&reservation, &notes);
     }
     uint32_t inventories = hf_load_acquire(&region->header->inventory_count); /* as any reader */
     for (uint32_t i = 0; i < inventories; i++)

@@ -99,8 +99,8 @@ struct hf_reservation hf_rig_reservation(struct hf_rig *rig, uint32_t number);
 /* The image with this LSN, which must be in the log. */
 struct hf_image hf_rig_image(const struct hf_rig *rig, uint64_t lsn);
 
-/* One number for all reservations and inventories but the versions, whatever their order: equal for
- * the same state (SAME-STATE). */
+/* One number for all reservations (but those whose retention is over) and inventories (but their
+ * versions), whatever their order: equal for the same state (SAME-STATE). */
 uint64_t hf_rig_digest(struct hf_rig *rig);
 
 #endif

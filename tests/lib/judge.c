@@ -105,7 +105,7 @@ static const char *judge_grant(struct hf_judge *judge, const struct hf_image *im
     judge->grants[judge->grant_count++] = (struct hf_judged_grant){
         .lsn = image->lsn,
         .inventory = (uint32_t)(inventory - judge->inventories),
-        .version = image->inventory_version,
+        .version = image->notes.inventory_version,
     };
     known->grant_lsn = image->lsn;
     return NULL;
@@ -130,9 +130,8 @@ static const char *judge_cancel(struct hf_judge *judge, const struct hf_image *i
         cancelled->inventory_id != before->inventory_id ||
         cancelled->made_at_ns != before->made_at_ns)
         return say(judge, "LSN %llu: reservation %u changed its parameters", lsn, number);
-    if (cancelled->changed_at_ns < before->changed_at_ns || image->inventory_version != 0)
-        return say(judge, "LSN %llu: the date of reservation %u goes back, or it claims", lsn,
-                   number);
+    if (cancelled->changed_at_ns < before->changed_at_ns)
+        return say(judge, "LSN %llu: the date of reservation %u goes back", lsn, number);
     inventory->active_units -= cancelled->qty;
     inventory->cancels++;
     return NULL;
@@ -157,6 +156,21 @@ static const char *judge_reservation(struct hf_judge *judge, const struct hf_ima
     return wrong;
 }
 
+/* Units of an inventory can be had again. */
+static const char *judge_event(struct hf_judge *judge, const struct hf_image *image)
+{
+    const struct hf_inventory *told = &image->inventory;
+    const struct hf_judged_inventory *inventory = inventory_of(judge, told->inventory_id);
+    if (inventory == NULL || inventory->sell_limit == 0)
+        return say(judge, "LSN %llu: its inventory %llu does not exist in this prefix of the log",
+                   (unsigned long long)image->lsn, (unsigned long long)told->inventory_id);
+    if (told->available <= 0 || told->available > (int32_t)inventory->sell_limit)
+        return say(judge, "LSN %llu: %d units of inventory %llu can be had again, of %u",
+                   (unsigned long long)image->lsn, told->available,
+                   (unsigned long long)told->inventory_id, inventory->sell_limit);
+    return NULL;
+}
+
 const char *hf_judge_record(struct hf_judge *judge, const uint8_t *record)
 {
     struct hf_image image;
@@ -169,8 +183,15 @@ const char *hf_judge_record(struct hf_judge *judge, const uint8_t *record)
     HF_CHECK(hf_judge_count(judge) < judge->record_room);
     memcpy(judge->records + hf_judge_count(judge) * HF_RECORD_BYTES, record, HF_RECORD_BYTES);
     judge->next_lsn++;
-    return image.kind == HF_IMAGE_INVENTORY ? judge_inventory(judge, &image)
-                                            : judge_reservation(judge, &image);
+    switch (image.kind) {
+    case HF_IMAGE_INVENTORY:
+        return judge_inventory(judge, &image);
+    case HF_IMAGE_RESERVATION:
+        return judge_reservation(judge, &image);
+    case HF_IMAGE_EVENT:
+        return judge_event(judge, &image);
+    }
+    return NULL;
 }
 
 /* ---- the whole ---- */

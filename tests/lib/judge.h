@@ -9,9 +9,12 @@
  *     earlier LSN;
  *   - an inventory appears once, before all that is granted from it;
  *   - a reservation is granted once (sequence 1), cancelled at most once after it (sequence 2), and
- *     keeps its parameters; its dates do not go back.
+ *     keeps its parameters; its dates do not go back;
+ *   - an event speaks of an inventory that exists, and of no more units than that has.
  * At the end (hf_judge_finish()), the true order in which the units of an inventory changed hands,
- * which the versions tell, is held against the order of the log:
+ * which the versions tell, is held against the order of the log. Only plain claims and their cancels
+ * are judged, through which a version is 1 more for each of them; and one life of an engine, as
+ * versions jump ahead at a start:
  *   - no two grants produced the same version;
  *   - a grant's version tells how many had given units back before it. At least so many cancels
  *     have an earlier LSN than the grant (LOG-BEFORE-RELEASE, CLAIM-BEFORE-LOG). This sees a wrong

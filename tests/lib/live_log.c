@@ -48,16 +48,18 @@ static void submit(struct hf_write_queue *queue, int file, const void *buffer, u
     const uint8_t *block = buffer;
     hf_recent_append(&live->recent, hf_get_u64(block + 56), block + HF_BLOCK_HEADER_BYTES,
                      hf_get_u32(block + 64));
-    ssize_t result = pwrite(file, buffer, bytes, (off_t)offset);
-    HF_CHECK(result == (ssize_t)bytes && live->written_count < HF_MAX_INFLIGHT);
-    live->written[live->written_count++] = (struct hf_live_write){cookie, (int)result};
+    HF_CHECK(live->write_count < HF_MAX_INFLIGHT);
+    live->writes[live->write_count++] = (struct hf_live_write){cookie, file, buffer, bytes, offset};
 }
 
+/* The newest first: commit has to wait for the oldest. */
 static void complete_all(struct hf_live_log *live)
 {
-    while (live->written_count != 0) {
-        struct hf_live_write write = live->written[--live->written_count];
-        hf_flusher_complete(&live->log.flusher, &live->queue, write.cookie, write.result);
+    while (live->write_count != 0 && !hf_load_acquire(&live->held)) {
+        struct hf_live_write write = live->writes[--live->write_count];
+        ssize_t result = pwrite(write.file, write.buffer, write.bytes, (off_t)write.offset);
+        HF_CHECK(result == (ssize_t)write.bytes);
+        hf_flusher_complete(&live->log.flusher, &live->queue, write.cookie, (int)result);
     }
 }
 
@@ -72,7 +74,7 @@ static void *writer_main(void *context)
                 doze();
         }
         hf_flusher_run(&live->log.flusher, &live->queue);
-        bool busy = live->written_count != 0;
+        bool busy = live->write_count != 0;
         complete_all(live);
         if (live->turn != NULL)
             live->turn(live->turn_context);
@@ -125,6 +127,11 @@ void hf_live_log_close(struct hf_live_log *live)
     HF_CHECK(hf_log_close(&live->log) == 0);
     hf_recent_close(&live->recent);
     hf_directory_remove(live->directory);
+}
+
+void hf_live_log_hold(struct hf_live_log *live, bool held)
+{
+    hf_store_release(&live->held, held); /* pairs with complete_all() */
 }
 
 void hf_live_log_pause(struct hf_live_log *live)

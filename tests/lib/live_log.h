@@ -17,16 +17,20 @@
 
 struct hf_live_write {
     uint32_t cookie;
-    int result;
+    int file;
+    const void *buffer;
+    uint32_t bytes;
+    uint64_t offset;
 };
 
 struct hf_live_log {
     char directory[HF_DIRECTORY_TEXT_BYTES];
     struct hf_log log;
     struct hf_recent recent;
-    struct hf_write_queue queue;                   /* writes at once; what it says comes later */
-    struct hf_live_write written[HF_MAX_INFLIGHT]; /* the writer's */
-    uint32_t written_count;
+    struct hf_write_queue queue;
+    struct hf_live_write writes[HF_MAX_INFLIGHT]; /* in flight; the writer's */
+    uint32_t write_count;
+    _Atomic uint32_t held; /* 1: what is in flight stays in flight */
     pthread_t writer;
     bool started;
     _Atomic uint32_t paused;     /* 1: asked to stand still, 2: it does */
@@ -46,6 +50,9 @@ void hf_live_log_stop(struct hf_live_log *live);
 
 /* Stops if need be; closes the log and removes the directory. */
 void hf_live_log_close(struct hf_live_log *live);
+
+/* While held, writes are submitted and do not complete. */
+void hf_live_log_hold(struct hf_live_log *live, bool held);
 
 /* While paused, nothing is written, and commit stands still. Nested calls are not counted. */
 void hf_live_log_pause(struct hf_live_log *live);

@@ -282,7 +282,7 @@ static _Noreturn void refuse_options(void)
 
 static void read_options(int argc, char **argv)
 {
-    program.subject = &hf_subject_locked;
+    program.subject = &hf_subject_engine;
     program.operations = 100000;
     program.seed = hf_date_now_ns() / HF_NS_PER_MS % 1000000000;
     program.seeds = 1;
@@ -302,10 +302,12 @@ static void read_options(int argc, char **argv)
             program.seeds = strtoull(value, NULL, 10);
         else if (strcmp(name, "--mistake") == 0)
             program.mistake = (unsigned)strtoul(value, NULL, 10);
-        else if (strcmp(name, "--subject") != 0 || strcmp(value, program.subject->name) != 0)
+        else if (strcmp(name, "--subject") == 0)
+            program.subject = hf_subject_named(value);
+        else
             refuse_options();
     }
-    if (program.mistake > program.subject->mistakes)
+    if (program.subject == NULL || program.mistake > program.subject->mistakes)
         refuse_options();
 }
 

@@ -80,8 +80,23 @@ static void apply_settings(struct hf_world_inventory *inventory,
             (to->flags & ~change->flags_mask) | (from->flags & change->flags_mask & SETTABLE);
     if (fields & HF_SET_CAPACITY)
         inventory->capacity = change->capacity;
-    if (fields & HF_SET_REOPEN)
+    /* A close by selling out ends with REOPEN, and when selling out no longer closes. */
+    if ((fields & HF_SET_REOPEN) || !(to->flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT))
         inventory->sold_out_closed = false;
+}
+
+/* Two settings that contradict each other, once the change is made; 0: none. */
+static uint32_t contradiction(const struct hf_world_inventory *there,
+                              const struct hf_settings_change *change)
+{
+    struct hf_world_inventory after = *there;
+    apply_settings(&after, change);
+    const struct hf_settings *settings = &after.settings;
+    if (settings->max_qty != 0 && settings->min_qty > settings->max_qty)
+        return FIELD(MIN_QTY) | FIELD(MAX_QTY);
+    return settings->closes_at_ns != 0 && settings->closes_at_ns <= settings->opens_at_ns
+               ? FIELD(WINDOW)
+               : 0;
 }
 
 void hf_reference_set_inventory(struct hf_world *world, const struct hf_request *request,
@@ -95,6 +110,9 @@ void hf_reference_set_inventory(struct hf_world *world, const struct hf_request 
     } else if ((request->flags & HF_REQUEST_EXPECT_VERSION) &&
                !(there->version_known && there->version == request->expected)) {
         expected->result = HF_VERSION_MISMATCH;
+    } else if (contradiction(there, change) != 0) {
+        expected->result = HF_BAD_FIELD;
+        expected->fields = contradiction(there, change);
     } else if ((request->flags & HF_REQUEST_STRICT) && (change->fields & HF_SET_SELL_LIMIT) &&
                change->settings.sell_limit < there->held + there->confirmed) {
         expected->result = HF_BELOW_SOLD;

@@ -8,7 +8,7 @@ void hf_reference_create_inventory(struct hf_world *world, uint64_t now_ns,
                                    const struct hf_request *request,
                                    struct hf_expectation *expected);
 
-/* UNKNOWN_INVENTORY > VERSION_MISMATCH > BELOW_SOLD. */
+/* UNKNOWN_INVENTORY > VERSION_MISMATCH > BAD_FIELD > BELOW_SOLD. */
 void hf_reference_set_inventory(struct hf_world *world, const struct hf_request *request,
                                 struct hf_expectation *expected);
 

@@ -185,6 +185,17 @@ static void take_line(struct operation *operation, const struct hf_line *line)
     request->expected = line->expected;
 }
 
+static void plan_single(struct operation *operation)
+{
+    uint32_t other = chance(60) ? some_id() : UINT32_MAX;
+    struct hf_line line =
+        other == UINT32_MAX ? plan_claim(below(program.inventory_count), true) : plan_change(other);
+    take_line(operation, &line);
+    if (other != UINT32_MAX && chance(10))
+        operation->request.operation = HF_OP_RESERVATION_GET;
+    operation->inventories = 1u << ((line.inventory_id - 1) % INVENTORIES_MAX);
+}
+
 /* Each line of a batch is on an inventory of its own, but for some. */
 static void plan_batch(struct operation *operation)
 {
@@ -210,17 +221,10 @@ static void plan_batch(struct operation *operation)
         operation->inventories |= 1u << ((line.inventory_id - 1) % INVENTORIES_MAX);
         operation->lines[operation->request.count++] = line;
     }
-}
-
-static void plan_single(struct operation *operation)
-{
-    uint32_t other = chance(60) ? some_id() : UINT32_MAX;
-    struct hf_line line =
-        other == UINT32_MAX ? plan_claim(below(program.inventory_count), true) : plan_change(other);
-    take_line(operation, &line);
-    if (other != UINT32_MAX && chance(10))
-        operation->request.operation = HF_OP_RESERVATION_GET;
-    operation->inventories = 1u << ((line.inventory_id - 1) % INVENTORIES_MAX);
+    if (operation->request.count == 0) {
+        memset(operation, 0, sizeof *operation);
+        plan_single(operation);
+    }
 }
 
 /* What another thread asks for, or would ask for, word for word. */
@@ -351,6 +355,7 @@ static void take_and_undo(unsigned thread, struct operation *operation, struct h
     struct hf_answer undone;
     struct hf_reservation_entry entries[LINES_MAX];
     uint32_t done = 0;
+    memset(&answer->reply, 0, sizeof answer->reply);
     for (; done < operation->request.count; done++) {
         take_line(&single, &operation->lines[done]);
         program.subject->execute(program.engine, thread, NOW_NS, &single.request, answer);
@@ -636,7 +641,9 @@ static bool overlaps(uint32_t number)
 static void check_round(void)
 {
     read_final_state();
-    const char *error = check_sums();
+    const char *error = program.subject->broken(program.engine);
+    if (error == NULL)
+        error = check_sums();
     if (error)
         hf_stress_fail("round %" PRIu64 ": %s", program.round, error);
     for (uint32_t i = 0; i < program.threads * EACH; i++) {
@@ -678,13 +685,13 @@ static void run_thread(void *context, unsigned thread)
 static int own_options(int argc, char **argv)
 {
     int kept = 1;
-    program.subject = &hf_subject_locked;
+    program.subject = &hf_subject_engine;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--take-and-undo") == 0) {
             program.take_and_undo = true;
         } else if (strcmp(argv[i], "--subject") == 0 && i + 1 < argc &&
-                   strcmp(argv[i + 1], program.subject->name) == 0) {
-            i++;
+                   hf_subject_named(argv[i + 1])) {
+            program.subject = hf_subject_named(argv[++i]);
         } else {
             argv[kept++] = argv[i];
         }

@@ -11,7 +11,7 @@
 struct intent {
     const struct hf_line *line;
     const struct hf_world_inventory *inventory; /* NULL: not known */
-    unsigned refusal, also;                     /* 0: none of its own checks fails */
+    unsigned refusal;                           /* 0: none of its own checks fails */
     uint32_t fields;                            /* that the refusal may name */
     unsigned yes;                               /* the result, if nothing fails */
     bool repeated;                              /* it was done before: nothing is to be done */
@@ -111,30 +111,29 @@ static enum hf_state made_state(enum hf_operation operation)
     return operation == HF_OP_HOLD ? HF_STATE_HELD : HF_STATE_WAITING;
 }
 
-/* Which fields an ID_REUSED may name: the first that differs; none in particular, if what it was
- * made with is no longer what it is. 0: nothing differs. */
-static uint32_t differing_fields(const struct hf_world_reservation *found,
-                                 const struct hf_line *line)
+/* What an ID_REUSED names: the first that differs; of customer and quantity none in particular, if
+ * they were changed. 0: nothing differs. */
+static uint32_t differing_field(const struct hf_world_reservation *found,
+                                const struct hf_line *line)
 {
-    uint32_t fields = 0;
-    if (found->now.inventory_id != line->inventory_id)
-        fields = FIELD(INVENTORY_ID);
-    else if (found->made_customer_id != line->customer_id)
-        fields = FIELD(CUSTOMER_ID);
-    else if (found->made_qty != line->qty)
-        fields = FIELD(QTY);
+    bool other_customer = found->made_customer_id != line->customer_id;
+    bool other_qty = found->made_qty != line->qty;
     if (found->made_as != made_state(line->operation))
-        fields |= FIELD(OPERATION);
-    if (fields != 0 && found->altered)
-        fields |= FIELD(NONE);
-    return fields;
+        return FIELD(OPERATION);
+    if (found->now.inventory_id != line->inventory_id)
+        return FIELD(INVENTORY_ID);
+    if ((other_customer || other_qty) && found->altered)
+        return FIELD(NONE);
+    if (other_customer)
+        return FIELD(CUSTOMER_ID);
+    return other_qty ? FIELD(QTY) : 0;
 }
 
 static void judge_known_id(struct intent *intent)
 {
-    uint32_t fields = differing_fields(intent->found, intent->line);
-    if (fields != 0)
-        refuse_field(intent, HF_ID_REUSED, fields);
+    uint32_t field = differing_field(intent->found, intent->line);
+    if (field != 0)
+        refuse_field(intent, HF_ID_REUSED, field);
     else
         repeat(intent, intent->yes);
 }
@@ -260,17 +259,16 @@ static struct hf_id reacquired_id(const struct decision *decision, const struct 
     return decision->chosen->ids[intent - decision->intents];
 }
 
-/* The new id is known. */
-static void judge_reacquired(struct intent *intent, const struct hf_world_reservation *made)
+/* The new id is known: was it made from this hold, for this quantity? */
+static void judge_reacquired(struct intent *intent, const struct hf_world_reservation *made,
+                             uint32_t qty)
 {
-    uint32_t asked = intent->line->qty;
-    if (!hf_id_equal(&made->now.linked_id, &intent->found->now.id)) {
-        refuse_field(intent, HF_ID_REUSED, FIELD(NEW_ID) | FIELD(NONE));
+    const struct hf_reservation *old = &intent->found->now;
+    if (!hf_id_equal(&made->now.linked_id, &old->id) || made->now.made_at_ns <= old->made_at_ns ||
+        made->made_qty != qty) {
+        refuse_field(intent, HF_ID_REUSED, FIELD(NEW_ID));
         return;
     }
-    /* Asked for another quantity, it is another request; but then any quantity confirms. */
-    if (asked != 0 && asked != made->made_qty)
-        intent->also = HF_ID_REUSED;
     intent->found = made;
     repeat(intent, HF_CONFIRMED);
 }
@@ -283,15 +281,17 @@ static void judge_reacquire(const struct decision *decision, struct intent *inte
         refuse(intent, HF_HOLD_EXPIRED);
         return;
     }
+    if (qty > old->qty) {
+        refuse(intent, HF_QTY_NOT_ALLOWED);
+        return;
+    }
     struct hf_id new_id = reacquired_id(decision, intent);
     const struct hf_world_reservation *made = hf_world_find(decision->world, &new_id);
     if (made) {
-        judge_reacquired(intent, made);
+        judge_reacquired(intent, made, qty);
         return;
     }
     refuse(intent, claim_refusal(intent->inventory, decision->now_ns, qty));
-    if (intent->refusal == 0 && qty > old->qty)
-        refuse(intent, HF_QTY_NOT_ALLOWED);
     if (intent->refusal != 0)
         return;
     if (old->state == HF_STATE_HELD)
@@ -375,11 +375,12 @@ static void judge_extend(const struct decision *decision, struct intent *intent)
         return;
     } else if (!ttl_allowed(&intent->inventory->settings, intent->line->ttl_ns)) {
         refuse(intent, HF_TTL_NOT_ALLOWED);
+    } else if (deadline_ns <= now->deadline_ns) {
+        repeat(intent, HF_EXTENDED);
     } else {
         intent->yes = HF_EXTENDED;
         intent->changes = true;
-        if (deadline_ns > now->deadline_ns)
-            intent->changed.deadline_ns = deadline_ns;
+        intent->changed.deadline_ns = deadline_ns;
     }
 }
 
@@ -647,7 +648,8 @@ static void expect_no(const struct decision *decision, uint32_t place,
     const struct intent *intent = &decision->intents[place];
     expected->result = intent->refusal;
     expected->fields = intent->fields;
-    if (intent->refusal == HF_WRONG_STATE || intent->refusal == HF_SEQUENCE_MISMATCH) {
+    if (intent->found &&
+        (intent->refusal == HF_WRONG_STATE || intent->refusal == HF_SEQUENCE_MISMATCH)) {
         expected->sequence = intent->found->now.sequence;
         expected->state = intent->found->now.state;
     }
@@ -683,10 +685,12 @@ static uint32_t ids_of(const struct hf_line *line, struct hf_id ids[2])
     uint32_t count = 0;
     if (!hf_id_is_zero(&line->id))
         ids[count++] = line->id;
-    if (line->operation == HF_OP_CONFIRM && (line->flags & HF_REQUEST_REACQUIRE) &&
-        !hf_id_is_zero(&line->new_id))
-        ids[count++] = line->new_id;
-    return count;
+    if (line->operation != HF_OP_CONFIRM || !(line->flags & HF_REQUEST_REACQUIRE))
+        return count;
+    ids[count] = line->new_id;
+    if (hf_id_is_zero(&line->new_id))
+        hf_id_derive(&line->id, &ids[count]);
+    return count + 1;
 }
 
 /* True if line `place` speaks of an id that it, or one before it, speaks of already. */
@@ -706,20 +710,26 @@ static bool id_twice(const struct hf_line *lines, uint32_t place)
     return false;
 }
 
+static bool refuse_line(struct hf_expectation *expected, uint32_t place, uint32_t fields)
+{
+    expected->result = HF_BAD_FIELD;
+    expected->fields = fields;
+    expected->line = place + 1;
+    return false;
+}
+
 /* BAD_FIELD comes before all else. True: the request can be decided. */
 static bool lines_are_possible(const struct hf_line *lines, uint32_t count,
                                struct hf_expectation *expected)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t fields = bad_fields(&lines[i]);
-        if (fields == 0 && id_twice(lines, i))
-            fields = FIELD(RESERVATION_ID) | FIELD(NEW_ID);
-        if (fields == 0)
-            continue;
-        expected->result = HF_BAD_FIELD;
-        expected->fields = fields;
-        expected->line = i + 1;
-        return false;
+        if (fields != 0)
+            return refuse_line(expected, i, fields);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_twice(lines, i))
+            return refuse_line(expected, i, FIELD(RESERVATION_ID) | FIELD(NEW_ID));
     }
     return true;
 }
@@ -765,7 +775,6 @@ static void execute_one(struct decision *decision, const struct hf_request *requ
     if (expected->result != 0)
         return;
     expected->result = expected->entries[0].result;
-    expected->also = decision->intents[0].also;
 }
 
 static void execute_batch(struct decision *decision, const struct hf_request *request,

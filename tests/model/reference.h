@@ -31,7 +31,6 @@ struct hf_expected_entry {
 /* What an answer must be. */
 struct hf_expectation {
     unsigned result;
-    unsigned also;   /* another result that the text allows as well; 0: none */
     uint32_t fields; /* bit n: hf_field n may be named; 0: not looked at */
     unsigned line;
     bool repeated;

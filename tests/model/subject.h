@@ -49,8 +49,15 @@ struct hf_subject {
     /* The process is gone, and of the log there is only what is up to this LSN; starts again. Returns
      * the LSN that the next change gets, or got while it started. */
     uint64_t (*crash)(void *subject, uint64_t lsn, uint64_t now_ns);
+
+    /* NULL, or what went wrong by its own account: it can only be closed then. No thread is
+     * calling. */
+    const char *(*broken)(void *subject);
 };
 
-extern const struct hf_subject hf_subject_locked;
+extern const struct hf_subject hf_subject_engine, hf_subject_locked;
+
+/* By its name; NULL: there is none. */
+const struct hf_subject *hf_subject_named(const char *name);
 
 #endif

@@ -403,6 +403,12 @@ static uint64_t locked_crash(void *subject, uint64_t lsn, uint64_t now_ns)
     return lsn + 1;
 }
 
+static const char *locked_broken(void *subject)
+{
+    (void)subject;
+    return NULL;
+}
+
 const struct hf_subject hf_subject_locked = {
     .name = "locked",
     .mistakes = MISTAKES - 1,
@@ -413,4 +419,12 @@ const struct hf_subject hf_subject_locked = {
     .tick = locked_tick,
     .logged = locked_logged,
     .crash = locked_crash,
+    .broken = locked_broken,
 };
+
+const struct hf_subject *hf_subject_named(const char *name)
+{
+    if (strcmp(name, hf_subject_engine.name) == 0)
+        return &hf_subject_engine;
+    return strcmp(name, hf_subject_locked.name) == 0 ? &hf_subject_locked : NULL;
+}

@@ -9,7 +9,8 @@
  * order, a batch wholly or not at all.
  *
  * What must have happened is demanded, too: after each step nobody waits for units that are free;
- * after each tick no hold is past its deadline by more than the promise; a refusal for want of units
+ * after each tick no hold is past its deadline by more than the promise (nor, of those that lapsed
+ * while it was down, is any there longer than that after the start); a refusal for want of units
  * holds even if all lapsed holds are noticed.
  */
 #ifndef HF_TESTS_MODEL_TRIAL_H

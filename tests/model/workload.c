@@ -171,7 +171,7 @@ static uint64_t some_ttl(struct hf_workload *workload)
     static const uint64_t short_ttls[] = {1, 5, 1000, HF_NS_PER_MS, 20 * HF_NS_PER_MS};
     static const uint64_t long_ttls[] = {HF_NS_PER_S, 60 * HF_NS_PER_S, 900 * HF_NS_PER_S,
                                          HF_MAX_TTL_NS};
-    return chance(workload, 30) ? short_ttls[below(workload, 5)] : long_ttls[below(workload, 4)];
+    return chance(workload, 45) ? short_ttls[below(workload, 5)] : long_ttls[below(workload, 4)];
 }
 
 /* A date to come, or none, or one gone by. */
@@ -307,7 +307,11 @@ static enum hf_operation some_operation(struct hf_workload *workload)
         HF_OP_EXTEND,  HF_OP_EXTEND,  HF_OP_CHANGE,  HF_OP_CHANGE,  HF_OP_CHANGE,  HF_OP_MOVE,
         HF_OP_MOVE,    HF_OP_LEAVE,   HF_OP_LEAVE,   HF_OP_RELEASE, HF_OP_CANCEL,
     };
-    return kinds[below(workload, sizeof kinds / sizeof *kinds)];
+    enum hf_operation operation = kinds[below(workload, sizeof kinds / sizeof *kinds)];
+    bool gives = operation == HF_OP_CANCEL || operation == HF_OP_RELEASE;
+    if (gives && !chance(workload, workload->giving))
+        operation = chance(workload, 50) ? HF_OP_HOLD : HF_OP_JOIN;
+    return operation;
 }
 
 static bool is_claim(enum hf_operation operation)
@@ -498,12 +502,13 @@ static void make_settings(struct hf_workload *workload, struct hf_settings_chang
     settings->cancel_until_ns = some_coming_date(workload);
     settings->offer_ttl_ns = some_ttl(workload);
     change->capacity = 1 + below(workload, 20);
-    change->flags_mask = below(workload, 16);
+    change->flags_mask = 1 + below(workload, 15);
     /* Mostly open: what stops all sales is rare. */
     settings->flags = (chance(workload, 12) ? HF_INVENTORY_PAUSED : 0) |
                       (chance(workload, 8) ? HF_INVENTORY_CLOSED : 0) |
                       (chance(workload, 20) ? HF_INVENTORY_CLOSE_WHEN_SOLD_OUT : 0) |
                       (chance(workload, 50) ? HF_INVENTORY_SKIP : 0);
+    settings->flags &= change->flags_mask;
 }
 
 static void make_set(struct hf_workload *workload, struct hf_step *step)
@@ -515,8 +520,9 @@ static void make_set(struct hf_workload *workload, struct hf_step *step)
         .flags = one_in(workload, 3) ? HF_REQUEST_STRICT : 0,
     };
     make_settings(workload, change);
-    uint64_t bits = hf_random_next(&workload->random) & hf_random_next(&workload->random);
-    change->fields = (uint32_t)bits & HF_SET_ALL;
+    /* A quarter of the fields each time. */
+    change->fields = (uint32_t)hf_random_next(&workload->random) & HF_SET_ALL;
+    change->fields &= (uint32_t)hf_random_next(&workload->random);
     if (chance(workload, 60))
         change->fields |= HF_SET_SELL_LIMIT;
     /* What belongs together is set together. */
@@ -569,6 +575,7 @@ void hf_workload_init(struct hf_workload *workload, uint64_t seed, uint64_t reta
         .retain_ns = retain_ns,
     };
     workload->crash_every = 20u << below(workload, 6);
+    workload->giving = 15 + 25 * below(workload, 4);
 }
 
 struct hf_step *hf_workload_next(struct hf_workload *workload, const struct hf_world *world,

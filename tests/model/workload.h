@@ -56,7 +56,8 @@ struct hf_workload {
     uint64_t retain_ns;
     uint32_t fresh;       /* ids used so far */
     bool tick_next;       /* time has jumped */
-    uint32_t crash_every; /* steps; 0: never */
+    uint32_t crash_every; /* steps */
+    uint32_t giving;      /* percent of what gives units back that is done: the others claim */
     /* The symbol of a reservation that the server named, or its id. */
     struct hf_id (*symbol_of)(void *context, const struct hf_id *id);
     void *context;

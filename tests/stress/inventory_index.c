@@ -62,7 +62,9 @@ static void take_unit(struct round *round, struct hf_actor *actor, uint64_t inve
         .qty = 1,
     };
     struct hf_outcome outcome, told;
+    hf_actor_enter(actor);
     hf_engine_reserve(actor, &request, &outcome);
+    hf_actor_exit(actor);
     if (outcome.result == HF_UNKNOWN_INVENTORY)
         hf_stress_fail("inventory %llu vanished", (unsigned long long)inventory_id);
     if (outcome.result != HF_GRANTED)
@@ -124,7 +126,8 @@ static void run(void *context, unsigned index)
     struct round *round = context;
     struct hf_random random = hf_random_for(round->seed, index);
     struct hf_actor actor;
-    hf_actor_init(&actor, &round->engine, &round->ring);
+    if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
     actor.now_ns = 1 + index;
     for (;;) {
         uint32_t frontier = hf_load_acquire(&round->frontier); /* pairs with the CAS in chase() */
@@ -139,7 +142,8 @@ static uint32_t check_list(struct round *round)
 {
     struct hf_actor actor;
     struct hf_inventory listed[LISTED];
-    hf_actor_init(&actor, &round->engine, &round->ring);
+    if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
     uint32_t from = 0, next, count = 0;
     uint64_t lsn = 0;
     do {
@@ -152,6 +156,7 @@ static uint32_t check_list(struct round *round)
         }
         from = next;
     } while (next != 0);
+    hf_actor_close(&actor);
     return count;
 }
 
@@ -171,7 +176,8 @@ int main(int argc, char **argv)
                 0 ||
             hf_ring_init(&round->ring, 8192, 1) != 0)
             hf_stress_fail("cannot create a region and a ring");
-        hf_engine_init(&round->engine, &region);
+        if (hf_engine_init(&round->engine, &region, HF_DEFAULT_RETAIN_NS, 1) != 0)
+            hf_stress_fail("out of memory");
         hf_stress_run(options.threads, run, round);
         uint64_t created = hf_load_relaxed(&round->creations); /* all threads are joined */
         uint32_t listed = check_list(round);
@@ -180,6 +186,7 @@ int main(int argc, char **argv)
                            (unsigned long long)created, listed);
         creations += created;
         grants += hf_load_relaxed(&round->grants);
+        hf_engine_close(&round->engine);
         hf_region_close(&round->engine.region);
         hf_ring_close(&round->ring);
     }

@@ -1,5 +1,5 @@
 /*
- * The inventory word under N threads that claim and release random quantities of a few words.
+ * The inventory word under N threads that claim and give back random quantities of a few words.
  *
  * Checked: nobody ever sees less than zero or more than the limit; each claim has a version of its
  * own; the units that are out never exceed the limit; at the end all came back (CONSERVATION) and
@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/inventory.h"
+#include "engine/engine.h"
+#include "engine/units.h"
 #include "tests/lib/stress.h"
 
 #define WORDS      3u
@@ -22,7 +23,10 @@
 #define MAX_SHARE  4u /* that each other thread may have of each word at once */
 
 struct round {
-    struct hf_inventory_cell cells[WORDS];
+    struct hf_engine engine; /* giving back tells the log when units can be had again */
+    struct hf_ring ring;
+    struct hf_inventory_cell *cells[WORDS];
+    _Atomic uint32_t consumer; /* the try-lock of the ring's consumer */
     uint64_t seed;
     uint32_t limit;
     _Atomic uint32_t out[WORDS];     /* units that threads know to be theirs */
@@ -34,26 +38,49 @@ struct round {
 
 static struct round round_now;
 
-static void look(const struct round *round, struct hf_availability seen)
+static void drain_in_passing(struct round *round)
 {
-    if (seen.available < 0 || seen.available > (int32_t)round->limit)
-        hf_stress_fail("%d units are seen, of %u", seen.available, round->limit);
+    uint8_t records[128 * HF_RECORD_BYTES];
+    uint32_t nobody = 0;
+    /* acq_rel, pairs with the release below: hands the consumer's role over. */
+    if (!hf_cas_acq_rel(&round->consumer, &nobody, 1))
+        return;
+    hf_ring_drain(&round->ring, records, hf_ring_published(&round->ring, 128));
+    hf_store_release(&round->consumer, 0); /* pairs with the CAS above */
+}
+
+static void look(const struct round *round, uint64_t seen)
+{
+    int32_t available = hf_word_available(seen);
+    if (available < 0 || available > (int32_t)round->limit)
+        hf_stress_fail("%d units are seen, of %u", available, round->limit);
+}
+
+/* As the engine does: a look without a write first. */
+static enum hf_claim try_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *seen)
+{
+    if (hf_inventory_too_few(cell, qty, seen))
+        return HF_CLAIM_TOO_FEW;
+    return hf_inventory_claim(cell, qty, seen);
 }
 
 static bool claim(struct round *round, uint32_t word, uint32_t qty)
 {
-    struct hf_availability after;
-    bool claimed = hf_inventory_claim(&round->cells[word], qty, &after);
-    look(round, after);
-    if (!claimed) {
-        if (after.available >= (int32_t)qty)
-            hf_stress_fail("%u units were refused as there were %d", qty, after.available);
+    uint64_t seen;
+    enum hf_claim claimed = try_claim(round->cells[word], qty, &seen);
+    look(round, seen);
+    if (claimed == HF_CLAIM_INVOLVED)
+        hf_stress_fail("nothing but units is involved");
+    if (claimed == HF_CLAIM_TOO_FEW) {
+        if (hf_word_available(seen) >= (int32_t)qty)
+            hf_stress_fail("%u units were refused as there were %d", qty, hf_word_available(seen));
         hf_fetch_add_relaxed(&round->refusals, 1); /* a count */
         return false;
     }
-    if (after.version < round->version_room &&
-        hf_exchange_acq_rel(&round->versions[word][after.version], 1) != 0)
-        hf_stress_fail("two claims produced version %u", after.version);
+    uint32_t version = hf_word_version(seen);
+    if (version < round->version_room &&
+        hf_exchange_acq_rel(&round->versions[word][version], 1) != 0)
+        hf_stress_fail("two claims produced version %u", version);
     /* acq_rel: an upper bound of what is out, as it is counted down before it is given back. */
     uint32_t out = hf_fetch_add_acq_rel(&round->out[word], qty) + qty;
     if (out > round->limit)
@@ -62,21 +89,24 @@ static bool claim(struct round *round, uint32_t word, uint32_t qty)
     return true;
 }
 
-static void release(struct round *round, uint32_t word, uint32_t qty)
+static void release(struct round *round, struct hf_actor *actor, uint32_t word, uint32_t qty)
 {
+    while (!hf_ring_credit(&actor->log, HF_UNITS_CREDITS))
+        drain_in_passing(round);
     hf_fetch_add_acq_rel(&round->out[word], 0u - qty); /* as above */
-    hf_inventory_release(&round->cells[word], qty);
+    if (hf_units_return(actor, round->cells[word], qty, NULL, 0))
+        hf_stress_fail("no list waits for them");
     hf_fetch_add_relaxed(&round->changes[word], 1); /* a count */
 }
 
 /* Thread 0: its units are there, whatever the others try. */
-static void take_own(struct round *round, struct hf_random *random)
+static void take_own(struct round *round, struct hf_actor *actor, struct hf_random *random)
 {
     uint32_t owned[WORDS] = {0};
     for (uint32_t i = 0; i < OPERATIONS; i++) {
         uint32_t word = hf_random_below(random, WORDS);
         if (owned[word] == OWN_UNITS || (owned[word] != 0 && hf_random_chance(random, 50))) {
-            release(round, word, 1);
+            release(round, actor, word, 1);
             owned[word]--;
         } else if (claim(round, word, 1)) {
             owned[word]++;
@@ -87,12 +117,12 @@ static void take_own(struct round *round, struct hf_random *random)
     }
     for (uint32_t word = 0; word < WORDS; word++) {
         if (owned[word] != 0)
-            release(round, word, owned[word]);
+            release(round, actor, word, owned[word]);
     }
 }
 
 /* The others: what they may have, and often more than there is. */
-static void take_share(struct round *round, struct hf_random *random)
+static void take_share(struct round *round, struct hf_actor *actor, struct hf_random *random)
 {
     uint32_t owned[WORDS] = {0};
     for (uint32_t i = 0; i < OPERATIONS; i++) {
@@ -102,19 +132,19 @@ static void take_share(struct round *round, struct hf_random *random)
                 hf_stress_fail("more was granted than there is (NO-OVERSELL)");
         } else if (owned[word] != 0 && hf_random_chance(random, 50)) {
             uint32_t qty = 1 + hf_random_below(random, owned[word]);
-            release(round, word, qty);
+            release(round, actor, word, qty);
             owned[word] -= qty;
         } else if (owned[word] != MAX_SHARE) {
             uint32_t qty = 1 + hf_random_below(random, MAX_SHARE - owned[word]);
             if (claim(round, word, qty))
                 owned[word] += qty;
         }
-        look(round, hf_inventory_read(&round->cells[word]));
+        look(round, hf_load_acquire(&round->cells[word]->word)); /* any value of any time */
         hf_random_pause(random);
     }
     for (uint32_t word = 0; word < WORDS; word++) {
         if (owned[word] != 0)
-            release(round, word, owned[word]);
+            release(round, actor, word, owned[word]);
     }
 }
 
@@ -122,24 +152,52 @@ static void run(void *context, unsigned index)
 {
     struct round *round = context;
     struct hf_random random = hf_random_for(round->seed, index);
+    struct hf_actor actor;
+    if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
     if (index == 0)
-        take_own(round, &random);
+        take_own(round, &actor, &random);
     else
-        take_share(round, &random);
+        take_share(round, &actor, &random);
+    hf_actor_close(&actor);
 }
 
 static void finish(const struct round *round)
 {
     for (uint32_t word = 0; word < WORDS; word++) {
-        struct hf_availability end = hf_inventory_read(&round->cells[word]);
-        uint64_t changes = hf_load_relaxed(&round->changes[word]); /* all threads are joined */
-        if (end.available != (int32_t)round->limit)
-            hf_stress_fail("%d units at the end, of %u (CONSERVATION)", end.available,
+        uint64_t end = hf_load_relaxed(&round->cells[word]->word); /* all threads are joined */
+        uint64_t changes = hf_load_relaxed(&round->changes[word]);
+        if (hf_word_available(end) != (int32_t)round->limit)
+            hf_stress_fail("%d units at the end, of %u (CONSERVATION)", hf_word_available(end),
                            round->limit);
-        if (end.version != 1 + changes)
-            hf_stress_fail("version %u at the end, after %llu changes", end.version,
+        if (hf_word_version(end) != 1 + changes)
+            hf_stress_fail("version %u at the end, after %llu changes", hf_word_version(end),
                            (unsigned long long)changes);
     }
+}
+
+static void open_engine(struct round *round)
+{
+    struct hf_region region;
+    struct hf_actor actor;
+    struct hf_outcome outcome;
+    if (hf_region_create(&region, WORDS, 1) != 0 || hf_ring_init(&round->ring, 8192, 1) != 0 ||
+        hf_engine_init(&round->engine, &region, HF_DEFAULT_RETAIN_NS, 1) != 0 ||
+        hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
+    actor.now_ns = 1;
+    for (uint32_t word = 0; word < WORDS; word++) {
+        hf_engine_create_inventory(&actor, word, 1, round->limit, &outcome);
+        round->cells[word] = hf_region_find_inventory(&region, word);
+    }
+    hf_actor_close(&actor);
+}
+
+static void close_engine(struct round *round)
+{
+    hf_engine_close(&round->engine);
+    hf_region_close(&round->engine.region);
+    hf_ring_close(&round->ring);
 }
 
 int main(int argc, char **argv)
@@ -153,9 +211,8 @@ int main(int argc, char **argv)
         round->seed = options.seed + rounds;
         round->limit = OWN_UNITS + MAX_SHARE * (options.threads - 1);
         round->version_room = OPERATIONS * options.threads * 2;
+        open_engine(round);
         for (uint32_t word = 0; word < WORDS; word++) {
-            hf_store_relaxed(&round->cells[word].word, hf_word_make((int32_t)round->limit, 1));
-            round->cells[word].sell_limit = round->limit;
             round->versions[word] = calloc(round->version_room, 1);
             if (round->versions[word] == NULL)
                 hf_stress_fail("out of memory");
@@ -167,6 +224,7 @@ int main(int argc, char **argv)
             free((void *)round->versions[word]);
         }
         refusals += hf_load_relaxed(&round->refusals);
+        close_engine(round);
     }
     return hf_stress_done("%llu rounds, %llu changes, %llu refusals", (unsigned long long)rounds,
                           (unsigned long long)changes, (unsigned long long)refusals);

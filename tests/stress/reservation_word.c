@@ -92,10 +92,12 @@ static void try_one(struct round *round, struct hf_actor *actor, unsigned index,
 {
     struct hf_id id = hf_id_of_number(number);
     struct hf_outcome outcome;
+    hf_actor_enter(actor);
     if (cancels)
         hf_engine_cancel(actor, &id, &outcome);
     else
         hf_engine_get(actor, &id, &outcome);
+    hf_actor_exit(actor);
     if (hf_outcome_put_aside(&outcome)) {
         hf_fetch_add_relaxed(&round->busy, 1); /* a count */
         return;
@@ -117,7 +119,8 @@ static void run(void *context, unsigned index)
     struct round *round = context;
     struct hf_random random = hf_random_for(round->seed, index);
     struct hf_actor actor;
-    hf_actor_init(&actor, &round->engine, &round->ring);
+    if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
     actor.now_ns = MADE_AT_NS + 1 + index;
     for (;;) {
         uint32_t next = hf_load_relaxed(&round->next); /* any value of any time is good */
@@ -138,7 +141,8 @@ static void grant_all(struct round *round, struct hf_random *random)
 {
     struct hf_actor actor;
     struct hf_outcome outcome;
-    hf_actor_init(&actor, &round->engine, &round->ring);
+    if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
     actor.now_ns = MADE_AT_NS;
     hf_engine_create_inventory(&actor, 1, 1, 4 * RESERVATIONS, &outcome);
     for (uint32_t number = 0; number < RESERVATIONS; number++) {
@@ -160,7 +164,8 @@ static void finish(struct round *round, unsigned threads)
 {
     struct hf_actor actor;
     struct hf_outcome outcome;
-    hf_actor_init(&actor, &round->engine, &round->ring);
+    if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
+        hf_stress_fail("out of memory");
     actor.now_ns = MADE_AT_NS + 1;
     for (uint32_t number = 0; number < RESERVATIONS; number++) {
         struct hf_id id = hf_id_of_number(number);
@@ -172,8 +177,8 @@ static void finish(struct round *round, unsigned threads)
         for (unsigned i = 0; i < threads; i++)
             check_read(round, i, number, &outcome.reservation);
     }
-    hf_actor_close(&actor);
     hf_engine_get_inventory(&actor, 1, &outcome);
+    hf_actor_close(&actor);
     if (outcome.inventory.available != (int32_t)(4 * RESERVATIONS) ||
         outcome.inventory.version != 1 + 2 * RESERVATIONS)
         hf_stress_fail("%d units of %u came back, at version %u of %u (CONSERVATION)",
@@ -199,12 +204,14 @@ int main(int argc, char **argv)
         if (hf_region_create(&region, 1, RESERVATIONS) != 0 ||
             hf_ring_init(&round->ring, RING_SLOTS, 1) != 0)
             hf_stress_fail("cannot create a region and a ring");
-        hf_engine_init(&round->engine, &region);
+        if (hf_engine_init(&round->engine, &region, HF_DEFAULT_RETAIN_NS, MADE_AT_NS) != 0)
+            hf_stress_fail("out of memory");
         grant_all(round, &random);
         hf_stress_run(options.threads, run, round);
         finish(round, options.threads);
         reads += hf_load_relaxed(&round->reads);
         busy += hf_load_relaxed(&round->busy);
+        hf_engine_close(&round->engine);
         hf_region_close(&round->engine.region);
         hf_ring_close(&round->ring);
     }

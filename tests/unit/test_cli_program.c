@@ -292,6 +292,17 @@ Test(cli_alone, a_file_with_a_slip_is_not_begun)
     EXPECT_SAYS("nothing was sent");
     EXPECT_STATUS(2, "batch %s --json", sut.file);
     EXPECT_SAYS("{\"line\":3,\"result\":\"BAD_FIELD\",\"field\":\"reservation_id\"");
+    EXPECT_STATUS(2, "batch %s --atomic", sut.file);
+    EXPECT_SAYS("line 3: BAD_FIELD: 'id' is missing");
+}
+
+/* What is decided at one instant is late as a whole. */
+Test(cli_alone, a_line_of_an_atomic_batch_has_no_date_of_its_own)
+{
+    write_file("{\"op\":\"reserve\",\"inventory\":1,\"customer\":7,"
+               "\"not_after\":\"2026-02-02T02:40:00Z\"}\n");
+    EXPECT_STATUS(2, "batch %s --atomic", sut.file);
+    EXPECT_SAYS("line 1: BAD_FIELD: 'not_after' is the batch's: --not-after");
 }
 
 /* ---- holds ------------------------------------------------------------------------------ */
@@ -346,7 +357,7 @@ Test(cli_program, a_hold_is_released)
     EXPECT_SAYS("NOT_FOUND");
 }
 
-/* The deadline has passed: no confirm, whoever noticed it; --reacquire makes another reservation. */
+/* The deadline has passed: no confirm, whoever noticed; --reacquire makes another reservation. */
 Test(cli_program, a_lapsed_hold_is_not_confirmed_but_may_be_had_anew)
 {
     create(1, 2);
@@ -921,6 +932,21 @@ Test(cli_alone, a_watch_that_has_seen_enough_goes_on_behind_the_last_line)
     EXPECT_SAYS("{\"kind\":\"end\",\"next_lsn\":8}\n");
     EXPECT_STATUS(0, "watch --from 5 --count 20 --json");
     EXPECT_SAYS("{\"kind\":\"end\",\"next_lsn\":25}\n");
+    stop_pretending();
+}
+
+/* The last records of a frame may have been of others: the server has told how far it looked. */
+Test(cli_alone, a_watch_that_is_refused_later_tells_how_far_it_came)
+{
+    static const struct told told[] = {
+        {.result = HF_SUBSCRIBED, .next_lsn = 5},
+        {.result = HF_RECORDS, .next_lsn = 9, .count = 1, .first_lsn = 5},
+        {.result = HF_LSN_NOT_KEPT, .next_lsn = 1000},
+    };
+    pretend(told, sizeof told / sizeof told[0]);
+    EXPECT_STATUS(1, "watch --from 5");
+    EXPECT_SAYS("LSN_NOT_KEPT");
+    EXPECT_SAYS("ended; go on with --from 9\n");
     stop_pretending();
 }
 

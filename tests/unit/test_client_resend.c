@@ -395,6 +395,7 @@ Test(client_resend, the_line_that_failed_decides_about_a_batch)
         {0, HF_SHUTTING_DOWN, HF_OUTCOME_UNKNOWN},
         {3, HF_BAD_FIELD, HF_BAD_FIELD},
         {5, HF_SOLD_OUT, HF_SOLD_OUT}, /* there is no such line: nothing to hide */
+        {65535, HF_SEQUENCE_MISMATCH, HF_SEQUENCE_MISMATCH},
     };
     const struct hf_request *batch = request_of(HF_OP_BATCH);
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -449,6 +450,52 @@ Test(client_resend, a_sale_is_not_reopened_twice)
         cr_assert_eq(received.operation, operations[i]);
         cr_assert(i == 1 || received.inventory_id == 2 + i / 2);
     }
+    hf_client_close(client);
+    close(fd);
+}
+
+static bool watch_nothing(void *context, const struct hf_reply *reply)
+{
+    (void)context;
+    cr_assert_eq(reply->result, HF_SUBSCRIBED);
+    return true;
+}
+
+Test(client_resend, what_had_no_room_in_the_output_was_not_sent)
+{
+    /* A server that does not read, so that the output is full; a reopening waits behind it, and a
+     * watch has just been ended, when the connection breaks. The reopening is sent on the next. */
+    enum { REQUESTS = 2000 };
+    /* 48 bytes and 1023 times 64: what is left of the output is too little for any request. */
+    struct hf_request subscribe = {
+        .operation = HF_OP_SUBSCRIBE, .kind = HF_WATCH_INVENTORIES, .count = 2, .ids = ids};
+    struct hf_request received;
+    struct hf_request reopen = {.operation = HF_OP_INVENTORY_SET,
+                                .change = {.fields = HF_SET_REOPEN}};
+    struct answer answer = {.operation = HF_OP_INVENTORY_SET};
+    struct hf_peer server = hf_peer_start();
+    struct hf_client *client = hf_peer_open_client(&server, 0);
+    int small = 4096;
+    cr_assert_eq(setsockopt(server.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    int fd = hf_peer_accept(&server, client);
+    cr_assert_eq(setsockopt(hf_client_fd(client), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    cr_assert_eq(hf_client_watch(client, &subscribe, watch_nothing, &answer), 0);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        cr_assert_eq(hf_client_submit(client, request_of(HF_OP_RESERVE), NULL, NULL, NULL), 0);
+    cr_assert_eq(hf_client_submit(client, &reopen, note, &answer, NULL), 0);
+    for (unsigned i = 0; i < 20; i++)
+        (void)hf_client_wait(client, 1);
+    cr_assert_neq(hf_client_events(client) & POLLOUT, 0, "everything fitted into the socket");
+    hf_client_unwatch(client, watch_nothing, &answer);
+    close(fd);
+    fd = hf_peer_accept(&server, client);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        hf_peer_receive(client, fd, &received);
+        cr_assert_eq(received.operation, HF_OP_RESERVE, "request %u", i);
+    }
+    hf_peer_receive(client, fd, &received);
+    cr_assert_eq(received.operation, HF_OP_INVENTORY_SET);
+    cr_assert_eq(answer.times, 0);
     hf_client_close(client);
     close(fd);
 }

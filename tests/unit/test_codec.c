@@ -370,9 +370,21 @@ Test(codec, a_request_without_a_meaning_is_not_encoded)
     cr_assert_eq(hf_request_encode(bytes, &request, 1), 0);
 }
 
+/* Lines of RELEASE with an id, or ids: right ones, and nowhere all zero. */
+static void fill_elements(uint8_t *bytes, size_t count)
+{
+    memset(bytes, 0, count);
+    for (size_t at = 0; at + 8 <= count; at += 8)
+        if (at % 64 == 8 || at % 64 == 16)
+            memset(bytes + at, 0xff, 8);
+    for (size_t at = 0; at < count; at += 64)
+        bytes[at] = HF_OP_RELEASE;
+}
+
 Test(codec, a_list_that_is_too_long_for_its_frame_is_refused_by_its_count)
 {
-    /* Frames that have the length their count says, and a count beyond what there may be. */
+    /* Frames that have the length their count says, and a count beyond what there may be. Nothing is
+     * written behind the memory for the most that there may be. */
     static const struct {
         enum hf_operation operation;
         uint32_t count, header_bytes, element_bytes, count_at;
@@ -384,13 +396,18 @@ Test(codec, a_list_that_is_too_long_for_its_frame_is_refused_by_its_count)
         {HF_OP_SUBSCRIBE, HF_MAX_WATCH_IDS + 1, 32, 8, 28},
         {HF_OP_SUBSCRIBE, 2044, 32, 8, 28},
     };
-    static struct hf_request_scratch scratch;
+    static struct {
+        struct hf_request_scratch scratch;
+        uint8_t behind[32768];
+    } room;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint32_t frame_bytes = cases[i].header_bytes + cases[i].count * cases[i].element_bytes;
-        uint8_t *bytes = calloc(1, frame_bytes);
+        uint8_t *bytes = malloc(frame_bytes);
         struct hf_frame frame = {.frame_bytes = frame_bytes,
                                  .version = HF_PROTOCOL_VERSION,
                                  .operation = (uint8_t)cases[i].operation};
+        memset(bytes, 0, 32);
+        fill_elements(bytes + cases[i].header_bytes, frame_bytes - cases[i].header_bytes);
         struct hf_request request;
         enum hf_field field;
         unsigned line;
@@ -399,10 +416,11 @@ Test(codec, a_list_that_is_too_long_for_its_frame_is_refused_by_its_count)
         hf_put_u32(bytes + cases[i].count_at, cases[i].count);
         if (cases[i].operation == HF_OP_SUBSCRIBE)
             hf_put_u32(bytes + 24, HF_WATCH_CUSTOMERS);
-        cr_assert_eq(hf_request_decode(bytes, &frame, &request, &scratch, &field, &line),
+        cr_assert_eq(hf_request_decode(bytes, &frame, &request, &room.scratch, &field, &line),
                      HF_BAD_FIELD, "case %zu", i);
         cr_assert_eq(field, HF_FIELD_COUNT, "case %zu", i);
         cr_assert_eq(line, 0, "case %zu", i);
+        cr_assert(hf_all_zero(room.behind, sizeof room.behind), "case %zu", i);
         free(bytes);
     }
 }
@@ -564,7 +582,7 @@ Test(codec, no_length_makes_a_decoder_read_beyond_the_frame)
                 struct hf_reply reply;
                 enum hf_field field;
                 unsigned line;
-                memset(bytes, i % 2, frame_bytes);
+                memset(bytes, (int)(i % 2), frame_bytes);
                 if (i % 2 == 0 && frame_bytes >= 20)
                     hf_put_u32(bytes + 16, 1);
                 hf_frame_write(bytes, &frame);

@@ -19,15 +19,18 @@ static void open_sized(uint32_t max_inventories, uint32_t max_reservations, uint
     struct hf_region region;
     cr_assert_eq(hf_region_create(&region, max_inventories, max_reservations), 0);
     cr_assert_eq(hf_ring_init(&ring, slots, 1), 0);
-    hf_engine_init(&engine, &region);
-    hf_actor_init(&actor, &engine, &ring);
+    cr_assert_eq(hf_engine_init(&engine, &region, HF_DEFAULT_RETAIN_NS, 1000), 0);
+    cr_assert_eq(hf_actor_init(&actor, &engine, &ring), 0);
     actor.now_ns = 1000;
+    hf_actor_enter(&actor);
 }
 
 static void close_engine(void)
 {
+    hf_actor_exit(&actor);
     hf_actor_close(&actor);
     cr_expect_eq(hf_load_relaxed(&ring.credited), hf_load_relaxed(&ring.tail));
+    hf_engine_close(&engine);
     hf_region_close(&engine.region);
     hf_ring_close(&ring);
 }
@@ -126,7 +129,7 @@ Test(engine, a_grant_is_told_as_it_is_logged)
 
     struct hf_image image = newest_image();
     cr_expect_eq(image.kind, HF_IMAGE_RESERVATION);
-    cr_expect_eq(image.inventory_version, 2, "the version that the claim produced");
+    cr_expect_eq(image.notes.inventory_version, 2, "the version that the claim produced");
     cr_expect_eq(image.reservation.qty, 3);
     cr_expect_eq(image.reservation.customer_id, 70);
     cr_expect_eq(image.reservation.state, HF_STATE_CONFIRMED);
@@ -266,7 +269,7 @@ Test(engine, a_cancel_gives_the_units_back_once_and_is_logged_with_its_date)
     cr_expect_eq(image.reservation.state, HF_STATE_CANCELLED);
     cr_expect_eq(image.reservation.sequence, 2);
     cr_expect_eq(image.reservation.changed_at_ns, 3000);
-    cr_expect_eq(image.inventory_version, 0, "it claimed nothing");
+    cr_expect_eq(image.notes.inventory_version, 2, "a version before it");
 
     actor.now_ns = 4000;
     cr_expect_eq(cancel(7), HF_CANCELLED, "again");
@@ -333,6 +336,8 @@ Test(engine, with_a_full_ring_everything_that_would_be_logged_is_put_aside_undon
     cr_expect_eq(get(0), HF_FOUND);
     cr_expect_eq(outcome.reservation.state, HF_STATE_CONFIRMED);
     cr_expect_eq(reserve(1, 1, 1, 1), HF_GRANTED, "what needs no record is answered");
+    cr_expect(outcome.repeated);
+    cr_expect_eq(reserve(1, 1, 1, 2), HF_ID_REUSED);
     cr_expect_eq(reserve(8, 1, 1, 99), HF_SOLD_OUT);
 
     drain_all();
@@ -373,11 +378,11 @@ Test(engine, a_reservation_whose_image_has_no_lsn_yet_puts_everything_about_it_a
     struct hf_reservation_cell *cell;
     hf_table_find(&engine.region, &id, hf_hash_id(&id, engine.region.header->hash_seed), &cell);
     uint64_t word = hf_load_relaxed(&cell->word);
-    hf_store_relaxed(&cell->word, word | HF_WORD_NOT_LOGGED);
+    hf_store_relaxed(&cell->word, word | HF_WORD_MARKED);
     cr_expect_eq(reserve(7, 1, 70, 1), HF_PUT_ASIDE_BUSY);
     cr_expect_eq(cancel(7), HF_PUT_ASIDE_BUSY);
     cr_expect_eq(get(7), HF_PUT_ASIDE_BUSY);
-    cr_expect_eq(hf_load_relaxed(&cell->word), word | HF_WORD_NOT_LOGGED);
+    cr_expect_eq(hf_load_relaxed(&cell->word), word | HF_WORD_MARKED);
     hf_store_relaxed(&cell->word, word);
     cr_expect_eq(cancel(7), HF_CANCELLED);
 }

@@ -190,6 +190,23 @@ Test(feed, tells_what_comes_from_now_on)
     expect_records(0, TAG, 101, 103);
 }
 
+/* Records are in flight when somebody begins to watch, so that only the files have them: he is not
+ * behind for that. */
+Test(feed, is_not_behind_before_it_was_there)
+{
+    append_and_wait(1);
+    hf_live_log_hold(&live, true);
+    append(5);
+    struct timespec pause = {.tv_nsec = 20000000};
+    nanosleep(&pause, NULL);
+    cr_assert_eq(subscribe(0, TAG, 0), HF_OK);
+    expect_subscribed(0, TAG, 2);
+    hf_live_log_hold(&live, false);
+    cr_expect_eq(expect_records(0, TAG, 2, 6), 0);
+    append(5);
+    cr_expect_eq(expect_records(0, TAG, 7, 11), 0);
+}
+
 /* The next LSN is the last that can be asked for: whoever has seen all before it does. */
 Test(feed, refuses_an_lsn_of_the_future)
 {
@@ -354,7 +371,7 @@ Test(feed, bounds_the_subscriptions_of_a_connection)
         expect_subscribed(0, tag, 2);
         cr_expect_eq(subscribe(0, tag, 0), HF_BAD_FIELD, "each has a tag of its own");
     }
-    cr_expect_eq(subscribe(0, 99, 0), (enum hf_result)HF_FEED_FULL);
+    cr_expect_eq(subscribe(0, 99, 0), (enum hf_result)HF_SUBSCRIPTIONS_FULL);
     hf_feed_worker_connect(&worker, 1, true);
     cr_expect_eq(subscribe(1, 99, 0), HF_OK, "another connection");
     cr_assert_eq(hf_feed_worker_unsubscribe(&worker, 0, 5, 3), HF_OK);

@@ -11,6 +11,7 @@ static struct hf_server server;
 static struct hf_actor actor;
 static struct hf_await await;
 static struct hf_chunk_pool pool;
+static struct hf_feed_port port; /* unused: nothing here is the feed's */
 static struct hf_handler handler;
 
 static void open_handler(void)
@@ -24,7 +25,7 @@ static void open_handler(void)
     hf_actor_init(&actor, &server.store->engine, &server.store->log.ring);
     actor.now_ns = 1;
     cr_assert_eq(hf_await_init(&await, 128), 0);
-    cr_assert_eq(hf_handler_init(&handler, &server, &actor, &await, &pool), 0);
+    cr_assert_eq(hf_handler_init(&handler, &server, &actor, &await, &port, &pool), 0);
 }
 
 static void close_handler(void)

@@ -193,7 +193,7 @@ Test(linearize, the_order_that_is_found_is_one)
 /* Random intervals: `2 * count` stamps dealt out in random order. */
 static void deal(struct hf_random *random, struct hf_interval *intervals, uint32_t count)
 {
-    uint64_t stamps[2 * MOST];
+    uint64_t stamps[2 * MOST] = {0};
     for (uint32_t i = 0; i < 2 * count; i++)
         stamps[i] = i + 1;
     for (uint32_t i = 2 * count - 1; i > 0; i--) {

@@ -25,7 +25,7 @@ static uint64_t hash_of(const struct hf_region *region)
 {
     struct hf_state_hash hash;
     enum hf_hashing hashing;
-    cr_assert_eq(hf_state_hash_begin(&hash, region), 0);
+    cr_assert_eq(hf_state_hash_begin(&hash, region, 0), 0);
     while ((hashing = hf_state_hash_step(&hash, region, 100)) == HF_HASHING_MORE)
         ;
     cr_assert_eq(hashing, HF_HASHING_DONE);
@@ -44,8 +44,8 @@ static void open_history(void)
     struct hf_outcome outcome;
     cr_assert_eq(hf_region_create(&region, 8, 1000), 0);
     cr_assert_eq(hf_ring_init(&ring, MAX_RECORDS, 1), 0);
-    hf_engine_init(&engine, &region);
-    hf_actor_init(&actor, &engine, &ring);
+    cr_assert_eq(hf_engine_init(&engine, &region, HF_DEFAULT_RETAIN_NS, 1000), 0);
+    cr_assert_eq(hf_actor_init(&actor, &engine, &ring), 0);
     actor.now_ns = 1000;
     inventory_records = 5;
     for (uint64_t id = 1; id <= inventory_records; id++)
@@ -73,7 +73,7 @@ static void open_history(void)
 static void open_replica(uint32_t max_inventories, uint32_t max_reservations)
 {
     cr_assert_eq(hf_region_create(&replica, max_inventories, max_reservations), 0);
-    hf_replay_init(&replay, &replica);
+    cr_assert_eq(hf_replay_init(&replay, &replica, HF_DEFAULT_RETAIN_NS), 0);
 }
 
 static void apply(const uint8_t *record)
@@ -87,7 +87,9 @@ static void finish_like_the_live_one(void)
     const char *reason = hf_replay_finish(&replay);
     cr_assert_null(reason, "%s", reason);
     cr_expect_eq(hash_of(&replica), hash_of(&engine.region), "SAME-STATE");
+    hf_replay_close(&replay);
     hf_region_close(&replica);
+    hf_engine_close(&engine);
     hf_region_close(&engine.region);
 }
 
@@ -159,7 +161,7 @@ Test(replay, a_log_without_one_cancel_makes_another_state)
 
 Test(replay, actors_go_on_where_the_log_ended)
 {
-    struct hf_engine revived;
+    static struct hf_engine revived;
     struct hf_ring ring;
     struct hf_actor actor;
     struct hf_outcome outcome, live;
@@ -168,13 +170,21 @@ Test(replay, actors_go_on_where_the_log_ended)
     for (uint32_t i = 0; i < record_count; i++)
         apply(records[i]);
     cr_assert_null(hf_replay_finish(&replay));
-    hf_engine_init(&revived, &replica);
-    cr_assert_eq(hf_ring_init(&ring, 1024, record_count + 1), 0);
-    hf_actor_init(&actor, &revived, &ring);
+    cr_assert_eq(hf_engine_init(&revived, &replica, HF_DEFAULT_RETAIN_NS, 1000), 0);
+    cr_assert(hf_replay_start_engine(&replay, &revived));
+    cr_assert_eq(hf_ring_init(&ring, MAX_RECORDS, record_count + 1), 0);
+    cr_assert_eq(hf_actor_init(&actor, &revived, &ring), 0);
+    struct hf_actor reader = {.engine = &engine};
+    for (uint64_t id = 1; id <= 5; id++) {
+        hf_engine_get_inventory(&actor, id, &outcome);
+        hf_engine_get_inventory(&reader, id, &live);
+        cr_expect_eq(outcome.inventory.available, live.inventory.available);
+        cr_expect_gt(outcome.inventory.version, live.inventory.version + 1000000,
+                     "none that was told before the crash comes again");
+    }
     for (uint32_t number = 0; number < 800; number++) {
         struct hf_id id = hf_id_of_number(number);
         hf_engine_get(&actor, &id, &outcome);
-        struct hf_actor reader = {.engine = &engine};
         hf_engine_get(&reader, &id, &live);
         cr_assert_eq(outcome.result, live.result);
         if (outcome.result == HF_FOUND && outcome.reservation.state == HF_STATE_CONFIRMED) {
@@ -197,7 +207,8 @@ static void put_inventory(uint64_t id, uint32_t sell_limit)
     uint8_t record[HF_RECORD_BYTES];
     struct hf_inventory inventory = {
         .inventory_id = id, .capacity = sell_limit, .sell_limit = sell_limit, .made_at_ns = 1};
-    hf_image_encode_inventory(record, &inventory, 1, 1);
+    const struct hf_settings settings = {.sell_limit = sell_limit};
+    hf_image_encode_inventory(record, &inventory, &settings, 1, 1);
     hf_put_u64(record, id);
     apply(record);
 }
@@ -215,7 +226,8 @@ static const char *put_reservation(uint32_t number, uint64_t inventory_id, uint3
         .sequence = 1,
         .state = HF_STATE_CONFIRMED,
     };
-    hf_image_encode_reservation(record, &reservation, 2);
+    const struct hf_image_notes notes = {.inventory_version = 2};
+    hf_image_encode_reservation(record, &reservation, &notes);
     hf_put_u64(record, 100 + number);
     return hf_replay_apply(&replay, record);
 }
@@ -243,7 +255,8 @@ Test(replay, more_inventories_or_reservations_than_there_is_room_for_name_the_se
     uint8_t record[HF_RECORD_BYTES];
     struct hf_inventory inventory = {
         .inventory_id = 2, .capacity = 1, .sell_limit = 1, .made_at_ns = 1};
-    hf_image_encode_inventory(record, &inventory, 1, 1);
+    const struct hf_settings settings = {.sell_limit = 1};
+    hf_image_encode_inventory(record, &inventory, &settings, 1, 1);
     hf_put_u64(record, 9);
     expect_reason(hf_replay_apply(&replay, record), "--max-inventories");
 }
@@ -275,6 +288,23 @@ Test(replay, an_inventory_oversold_by_more_than_its_word_can_say_is_refused)
     expect_reason(hf_replay_finish(&replay), "oversold");
 }
 
+/* A limit that was lowered under what is sold. */
+Test(replay, a_deficit_is_no_oversale)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    open_replica(1, 10);
+    put_inventory(1, 5);
+    cr_assert_null(put_reservation(1, 1, 5));
+    struct hf_inventory inventory = {.inventory_id = 1, .capacity = 5, .made_at_ns = 1};
+    const struct hf_settings lowered = {.sell_limit = 3};
+    hf_image_encode_inventory(record, &inventory, &lowered, 2, 2);
+    hf_put_u64(record, 200);
+    apply(record);
+    cr_assert_null(hf_replay_finish(&replay));
+    uint64_t word = hf_load_relaxed(&hf_region_find_inventory(&replica, 1)->word);
+    cr_expect_eq(hf_word_available(word), -2);
+}
+
 /* The units of a reservation are claimed, and its record is not there yet: no hash is given out. */
 Test(replay, counters_in_motion_are_not_hashed)
 {
@@ -282,10 +312,11 @@ Test(replay, counters_in_motion_are_not_hashed)
     put_inventory(1, 5);
     cr_assert_null(put_reservation(1, 1, 1));
     cr_assert_null(hf_replay_finish(&replay));
-    struct hf_availability after;
-    cr_assert(hf_inventory_claim(hf_region_find_inventory(&replica, 1), 1, &after));
+    struct hf_inventory_cell *inventory = hf_region_find_inventory(&replica, 1);
+    uint64_t word = hf_load_relaxed(&inventory->word);
+    cr_assert_eq(hf_inventory_claim(inventory, 1, &word), HF_CLAIM_DONE);
     struct hf_state_hash hash;
-    cr_assert_eq(hf_state_hash_begin(&hash, &replica), 0);
+    cr_assert_eq(hf_state_hash_begin(&hash, &replica, 0), 0);
     cr_assert_eq(hf_state_hash_step(&hash, &replica, 100), HF_HASHING_UNSETTLED);
     hf_state_hash_end(&hash);
 }

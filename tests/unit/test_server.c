@@ -81,14 +81,14 @@ static bool receive_all(int peer, uint8_t *bytes, size_t count)
 static bool next_reply(int peer, struct hf_frame *frame, struct hf_reply *reply)
 {
     static uint8_t bytes[HF_MAX_REPLY_BYTES];
-    static struct hf_inventory page[HF_MAX_LIST_ENTRIES];
+    static struct hf_reply_scratch scratch;
     if (!receive_all(peer, bytes, HF_FRAME_HEADER_BYTES))
         return false;
     hf_frame_read(bytes, frame);
     cr_assert_leq(frame->frame_bytes, sizeof bytes);
     cr_assert(receive_all(peer, bytes + HF_FRAME_HEADER_BYTES,
                           frame->frame_bytes - HF_FRAME_HEADER_BYTES));
-    cr_assert(hf_reply_decode(bytes, frame, reply, page));
+    cr_assert(hf_reply_decode(bytes, frame, reply, &scratch));
     return true;
 }
 

@@ -477,9 +477,26 @@ Test(tail, does_not_take_other_blocks_for_its_own)
         expect_failure(1, last, "expected the block with LSN");
         hf_log_builder_poke(&builder, block->segment, block->offset, there, sizeof there);
     }
+    /* One without a record, whose LSN decides what is looked for behind it. */
+    hf_log_builder_forge(&builder, &builder.blocks[20], 56, builder.blocks[20].first_lsn + 1, 8);
+    cr_assert_eq(builder.blocks[20].record_count, 0);
+    expect_failure(1, last, "expected the block with LSN");
+}
+
+/* Whatever is read anew from the disk is checked anew. */
+Test(tail, checks_again_what_it_reads_again)
+{
+    build(0, HF_BLOCK_START);
+    build(20, 0);
+    uint64_t last = build(20, 0) + 19;
+    const struct hf_block *block = &builder.blocks[2];
     struct hf_tail_reader *reader = open_reader();
-    struct hf_tail tail = {.next_lsn = 1};
-    expect_rest(&tail, reader, last, ROOM);
+    struct hf_tail tail = {.next_lsn = block->first_lsn};
+    uint32_t count;
+    cr_assert_eq(next(&tail, reader, last, ROOM, &count), HF_TAIL_RECORDS);
+    hf_log_builder_flip(&builder, block->segment, block->offset + 200, 1);
+    tail = (struct hf_tail){.next_lsn = block->first_lsn};
+    cr_expect_eq(next(&tail, reader, last, ROOM, &count), HF_TAIL_FAILED);
     hf_tail_reader_close(reader);
 }
 
@@ -631,6 +648,29 @@ Test(tail_live, with_commit_in_memory_it_reads_what_is_on_the_disk, .timeout = 1
 {
     struct following following = {.lsn = 1};
     run_live(HF_DURABILITY_MEMORY, 1024, 20000, 100000, &following);
+}
+
+/* What is committed and not on the disk yet is not to be read: it is nowhere where it could be. */
+Test(tail_live, the_limit_is_on_the_disk, .timeout = 60)
+{
+    static struct hf_live_log live;
+    hf_live_log_open(&live, MIB, 1024, 1024, HF_DURABILITY_MEMORY);
+    hf_live_log_start(&live);
+    struct hf_ring_producer producer;
+    hf_ring_producer_init(&producer, &live.log.ring);
+    uint8_t record[HF_RECORD_BYTES] = {0};
+    hf_live_log_append(&producer, record, 1);
+    hf_live_log_wait(&live, 1);
+    hf_live_log_hold(&live, true);
+    for (int i = 0; i < 5; i++)
+        hf_live_log_append(&producer, record, 1);
+    while (hf_flusher_commit_lsn(&live.log.flusher) < 6)
+        ;
+    cr_expect_eq(hf_tail_limit(&live.log.flusher), 1);
+    hf_live_log_hold(&live, false);
+    hf_live_log_wait(&live, 6);
+    hf_ring_producer_close(&producer);
+    hf_live_log_close(&live);
 }
 
 /* In turn more records than memory holds, and fewer. */

@@ -311,10 +311,12 @@ Test(timer, a_second_full_of_entries_is_moved_down_during_the_second_before)
     cr_expect_eq(budget, 0);
     cr_expect_eq(hf_timer_next_ns(&the_timer, second_ns - SECOND), second_ns - SECOND,
                  "there is more");
+    cr_expect(hf_timer_has_work(&the_timer, second_ns - SECOND));
     cr_expect_not(hf_timer_backlog(&the_timer, second_ns - SECOND), "which nobody has to wait for");
     budget = ENTRIES / 2 + 7;
     cr_expect_eq(hf_timer_pop(&the_timer, second_ns - SECOND, &budget, &wake), 0);
     cr_expect_eq(budget, 7);
+    cr_expect_not(hf_timer_has_work(&the_timer, second_ns - SECOND));
     cr_expect_eq(hf_timer_next_ns(&the_timer, second_ns - SECOND), second_ns + SECOND / 2);
 }
 
@@ -593,6 +595,7 @@ static void run_at_random(uint64_t seed)
         } else { /* the clock moves a tick at least, and then nothing that is due is left */
             now_ns += TICK_NS + random_ns(&random) / (1 + hf_random_below(&random, 4));
             pop_listed(list, now_ns, UINT32_MAX, seed);
+            cr_assert_not(hf_timer_has_work(&the_timer, now_ns));
             expect_listed(list, now_ns, seed);
         }
     }
@@ -693,15 +696,16 @@ static void step(void)
 #define hf_cas_acq_rel(field, expected, x)      hf_cas_seq_cst(field, expected, x)
 #define hf_cas_weak_acq_rel(field, expected, x) hf_cas_seq_cst(field, expected, x)
 
-#define hf_timer_init    played_init
-#define hf_timer_close   played_close
-#define hf_timer_arm     played_arm
-#define hf_timer_pop     played_pop
-#define hf_timer_peek    played_peek
-#define hf_timer_backlog played_backlog
-#define hf_timer_next_ns played_next_ns
-#define hf_timer_sleep   played_sleep
-#define hf_timer_awake   played_awake
+#define hf_timer_init     played_init
+#define hf_timer_has_work played_has_work
+#define hf_timer_close    played_close
+#define hf_timer_arm      played_arm
+#define hf_timer_pop      played_pop
+#define hf_timer_peek     played_peek
+#define hf_timer_backlog  played_backlog
+#define hf_timer_next_ns  played_next_ns
+#define hf_timer_sleep    played_sleep
+#define hf_timer_awake    played_awake
 #include "engine/timer.c" // NOLINT(bugprone-suspicious-include)
 
 /* due_ns is what decides here, as the reservation's word does in the engine. 0: nobody wants the
