@@ -37,7 +37,7 @@ CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c comm
 
 # Of the load generator, and of what measures expiry.
 LOAD_SRC     = $(addprefix bench/,link.c load.c options.c)
-EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c watcher.c)
+EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper.c watcher.c)
 
 LIB      = $(BUILD)/libholdfast.a
 TEST_LIB = $(BUILD)/libtest.a

@@ -21,6 +21,7 @@
 #include "bench/load.h"
 #include "bench/options.h"
 #include "bench/prober.h"
+#include "bench/sleeper.h"
 #include "bench/watcher.h"
 
 #define MAX_HOLDS        100000000u
@@ -46,6 +47,7 @@ struct expiry {
     pthread_t load_thread;
     struct hf_watcher watcher;
     struct hf_prober prober;
+    struct hf_sleeper sleeper;
     double make_seconds;
     uint64_t drift_ns;          /* of the server's clock against ours, over the run */
     uint64_t missing;           /* holds of which no end was told */
@@ -81,7 +83,8 @@ static void print_help(void)
         "\n"
         "Times are from the deadline on. noticed: until the server gave the unit back, by the\n"
         "record of the expiry; committed: until that record was here; decided: until the server\n"
-        "gave the unit to somebody else; answered: until that answer was here.\n"
+        "gave the unit to somebody else; answered: until that answer was here. machine: how late\n"
+        "a thread wakes here that does nothing but sleep meanwhile.\n"
         "\n"
         "Every run makes inventories and ids of its own, which stay on the server. Exit status:\n"
         "0 measured, 1 measured but something was wrong, 2 bad usage, 3 could not be set up.\n",
@@ -345,7 +348,10 @@ static int measure(struct expiry *expiry)
         return set_up_error("cannot start the prober", result);
     }
     bool loaded = expiry->with_load && start_load(expiry) == 0;
+    bool sleeps = hf_sleeper_start(&expiry->sleeper) == 0;
     wait_for_end(expiry);
+    if (sleeps)
+        hf_sleeper_stop(&expiry->sleeper);
     if (loaded) {
         hf_load_end(&expiry->load_clock, hf_monotonic_now_ns());
         pthread_join(expiry->load_thread, NULL);
@@ -470,13 +476,14 @@ static void print_table(const struct expiry *expiry)
     print_row("committed", &watched->committed, watched->expired);
     print_row("decided", &probed->decided, probed->granted);
     print_row("answered", &probed->answered, probed->granted);
+    print_row("machine", &expiry->sleeper.late, expiry->sleeper.count);
     printf("\nfrom the last deadline to the last expiry: noticed %.1f us, committed %.1f us; "
            "overtaken by %.1f us at most\n",
            us(tail_ns(expiry, watched->last_noticed_ns)),
            us(tail_ns(expiry, watched->last_committed_ns)), us(watched->overtaken_ns));
     printf("claims refused: %" PRIu64 ", of them sent after the deadline %" PRIu64
-           ", the latest %.1f us after it\n",
-           probed->refused, probed->refused_late, us(probed->refused_late_ns));
+           ", the latest %.1f us after it; granted by a date before it: %" PRIu64 "\n",
+           probed->refused, probed->refused_late, us(probed->refused_late_ns), probed->predated);
     printf("confirmed: %" PRIu64 ", of them at the deadline %" PRIu64 " (and %" PRIu64
            " too late); extended: %" PRIu64 "; the watcher fell behind %" PRIu64 " times\n",
            watched->confirmed, probed->confirmed, probed->lapsed, watched->extended,
@@ -509,11 +516,13 @@ static void print_json(const struct expiry *expiry)
     print_json_times("committed", &watched->committed);
     print_json_times("decided", &probed->decided);
     print_json_times("answered", &probed->answered);
+    print_json_times("machine", &expiry->sleeper.late);
     printf("\"tail_noticed_us\":%.1f,\"tail_committed_us\":%.1f,\"overtaken_us\":%.1f,"
-           "\"refused\":%" PRIu64 ",\"refused_late\":%" PRIu64 ",\"refused_late_us\":%.1f,",
+           "\"refused\":%" PRIu64 ",\"refused_late\":%" PRIu64
+           ",\"refused_late_us\":%.1f,\"predated\":%" PRIu64 ",",
            us(tail_ns(expiry, watched->last_noticed_ns)),
            us(tail_ns(expiry, watched->last_committed_ns)), us(watched->overtaken_ns),
-           probed->refused, probed->refused_late, us(probed->refused_late_ns));
+           probed->refused, probed->refused_late, us(probed->refused_late_ns), probed->predated);
     printf("\"expired\":%" PRIu64 ",\"confirmed\":%" PRIu64 ",\"extended\":%" PRIu64
            ",\"granted\":%" PRIu64 ",\"raced_confirmed\":%" PRIu64 ",\"raced_lapsed\":%" PRIu64
            ",\"fell_behind\":%" PRIu64 ",",

@@ -96,6 +96,9 @@ static bool complain(const struct hf_reply *reply, const char *what, uint64_t nu
     fprintf(stderr, "%s: %s %" PRIu64 ": %s: %s%s%s\n", program_invocation_short_name, what, number,
             hf_result_name(reply->result), hf_result_meaning(reply->result),
             reply->field ? ": " : "", reply->field ? hf_field_name(reply->field) : "");
+    if (reply->result == HF_HOLD_EXPIRED)
+        fprintf(stderr, "%s: it takes long to make the holds: give it time, with --from and --to\n",
+                program_invocation_short_name);
     return false;
 }
 

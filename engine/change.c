@@ -57,9 +57,10 @@ struct step {
     struct use *use;
     struct step *chain_of; /* who has taken the chain of this id; NULL: nobody */
     struct hf_chain chain;
-    uint32_t linked; /* number of the lapsed hold that this one is made from */
-    bool makes;      /* a new reservation */
-    bool allotted;   /* its cell is one that we took out of stock */
+    uint32_t linked;                 /* number of the lapsed hold that this one is made from */
+    struct hf_rules_mark rules_mark; /* the settings by which it was decided */
+    bool makes;                      /* a new reservation */
+    bool allotted;                   /* its cell is one that we took out of stock */
     bool marked;
 };
 
@@ -307,6 +308,7 @@ static enum attempt decide_change(struct hf_transaction *change, struct step *st
     struct hf_inventory_cell *cell =
         &region_of(change)->inventories[hf_load_relaxed(&step->cell->inventory)];
     struct hf_rules rules;
+    step->rules_mark = hf_inventory_rules_mark(cell);
     hf_inventory_copy_settings(cell, &rules);
     hf_decide_change(&step->line, &step->before, &step->notes, &rules.settings,
                      change->actor->now_ns, &step->decision);
@@ -386,6 +388,16 @@ static enum attempt take_lists(struct hf_transaction *change)
     return GO_ON;
 }
 
+/* True if it is still the same settings by which it was decided. With the mark set nobody sees the
+ * reservation, so what is true now is true of the instant at which it changes. */
+static bool same_rules(const struct step *step)
+{
+    if (!step->decision.changes)
+        return true;
+    struct hf_rules_mark now = hf_inventory_rules_mark(step->use->cell);
+    return now.rules == step->rules_mark.rules && now.sequence == step->rules_mark.sequence;
+}
+
 /* Marks are set in one order by all. In a batch, what stays as it is has to stay so, too. */
 static enum attempt mark_all(struct hf_transaction *change)
 {
@@ -404,6 +416,8 @@ static enum attempt mark_all(struct hf_transaction *change)
         if (!hf_cas_acq_rel(&step->cell->word, &word, word | HF_WORD_MARKED))
             return BUSY;
         step->marked = true;
+        if (!same_rules(step))
+            return BUSY;
     }
     return GO_ON;
 }
@@ -634,8 +648,14 @@ static enum attempt confirm_refusal(struct hf_transaction *change)
         return REFUSED;
     if (!still_as_read(change))
         return BUSY;
-    hf_inventory_settle(&region_of(change)->mcas, use->cell, use->bits);
+    const struct hf_mcas *mcas = &region_of(change)->mcas;
     unsigned result = step->decision.result;
+    /* The limit and the count were read one after the other: both were true at one instant if the
+     * settings have not changed since. */
+    if (result == HF_CUSTOMER_LIMIT && hf_mcas_load(mcas, &use->cell->word) != use->word)
+        return AGAIN;
+    hf_inventory_settle(mcas, use->cell, use->bits);
+    uint64_t settled = hf_mcas_load(mcas, &use->cell->word);
     bool may_help = result == HF_SOLD_OUT || result == HF_CUSTOMER_LIMIT ||
                     result == HF_WAITING_LIST || result == HF_WAITING_FULL;
     if (!may_help || hf_load_relaxed(&use->cell->held) == 0) /* a hold that lapsed was counted */
@@ -649,8 +669,7 @@ static enum attempt confirm_refusal(struct hf_transaction *change)
         return BUSY;
     }
     /* What lapsed may have become an offer at once: whatever came back, it moved the word. */
-    bool moved = hf_mcas_load(&region_of(change)->mcas, &use->cell->word) != use->word;
-    return moved ? AGAIN : REFUSED;
+    return hf_mcas_load(mcas, &use->cell->word) != settled ? AGAIN : REFUSED;
 }
 
 /* ---- 5. claim ---- */
@@ -927,8 +946,8 @@ static void carry_out(struct hf_transaction *change)
         if (change->steps[i].decision.changes)
             store(change, &change->steps[i]);
     relist(change);
-    count_held(change);
     give_back(change);
+    count_held(change);
     clear(change);
     leave_lists(change);
     struct hf_actor *actor = change->actor;

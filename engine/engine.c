@@ -525,8 +525,9 @@ void hf_engine_get_settings(struct hf_actor *actor, uint64_t inventory_id,
     if (cell == NULL)
         return;
     struct hf_rules rules;
+    uint32_t bits;
     hf_inventory_describe(cell, &actor->engine->region.mcas, &outcome->inventory);
-    hf_inventory_copy_settings(cell, &rules);
+    hf_inventory_load(&actor->engine->region.mcas, cell, &rules, &bits);
     outcome->settings = rules.settings;
     outcome->settings_sequence = rules.sequence;
     outcome->wait_for_lsn = rules.lsn;

@@ -1,6 +1,7 @@
 /* The inventory; how claims and changes of settings meet is told in inventory.h. */
 #include "engine/inventory.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define DESCRIBE_TRIES 64
@@ -22,7 +23,14 @@ enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, u
         if (HF_UNLIKELY(is_involved(cell, seen)))
             return HF_CLAIM_INVOLVED;
         int32_t available = hf_word_available(seen);
-        if (available < (int32_t)qty) {
+        if (HF_UNLIKELY(available < (int32_t)qty)) {
+            /* It was given: a refusal speaks of the word as it is now, and looks at `held` after
+             * that. */
+            uint64_t again = hf_load_acquire(&cell->word);
+            if (again != seen) {
+                seen = again;
+                continue;
+            }
             *word = seen;
             /* Relaxed: a hold that lapsed was counted long ago. */
             return hf_load_relaxed(&cell->held) == 0 ? HF_CLAIM_TOO_FEW : HF_CLAIM_INVOLVED;
@@ -56,6 +64,16 @@ void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, str
     for (size_t i = 0; i < HF_RULES_WORDS; i++)
         read[i] = hf_load_acquire(&words[i]);
     memcpy(copy, read, sizeof *copy);
+}
+
+struct hf_rules_mark hf_inventory_rules_mark(const struct hf_inventory_cell *cell)
+{
+    /* Each change of the settings makes the other copy current; a second one, which makes this copy
+     * current again, comes with another sequence. Acquire, both: pairs with hf_inventory_put(). */
+    uint32_t rules = hf_load_acquire(&cell->rules);
+    uint64_t last = hf_load_acquire(
+        &cell->copies[rules & HF_RULE_COPY][offsetof(struct hf_rules, sequence) / 8]);
+    return (struct hf_rules_mark){.rules = rules & HF_RULE_COPY, .sequence = (uint32_t)last};
 }
 
 static void write_copy(struct hf_inventory_cell *cell, uint32_t which, const struct hf_rules *copy)

@@ -98,6 +98,13 @@ bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, ui
 /* The settings that `rules` (a value of cell->rules) names; torn if they were replaced meanwhile. */
 void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, struct hf_rules *copy);
 
+/* What settings were read: they are still the current ones if this is still the same. */
+struct hf_rules_mark {
+    uint32_t rules;
+    uint32_t sequence;
+};
+struct hf_rules_mark hf_inventory_rules_mark(const struct hf_inventory_cell *cell);
+
 /* The word and the rules, together. */
 uint64_t hf_inventory_load(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
                            struct hf_rules *copy, uint32_t *rules);

@@ -42,8 +42,9 @@ static void record_expiry(struct hf_actor *actor, uint32_t number, uint64_t word
     hf_store_release(&region->terms[number].due_ns,
                      hf_retention_end_ns(actor->engine, expired->changed_at_ns));
     hf_reservation_store(cell, expired);
-    hf_fetch_sub_relaxed(&inventory->held, expired->qty); /* a count */
     bool serve = hf_units_return(actor, inventory, expired->qty, counter, expired->qty);
+    /* Afterwards: who finds too few units, and no hold that could lapse, does not look for any. */
+    hf_fetch_sub_acq_rel(&inventory->held, expired->qty);
     hf_reservation_unmark(cell, expired, word & HF_WORD_TERMS);
     hf_engine_arm(actor, number);
     if (serve)

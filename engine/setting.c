@@ -230,10 +230,8 @@ static unsigned set(struct hf_actor *actor, struct hf_inventory_cell *cell,
     if (rules.changed_at_ns < actor->now_ns)
         rules.changed_at_ns = actor->now_ns;
     if (!put(actor, cell, &old, &rules, is_counting(cell), (change->fields & HF_SET_REOPEN) != 0,
-             strict)) {
-        outcome->field = HF_FIELD_SELL_LIMIT;
-        return HF_BELOW_SOLD;
-    }
+             strict))
+        return HF_PUT_ASIDE_BUSY; /* units were sold meanwhile: how many, the next look tells */
     hf_inventory_describe(cell, &actor->engine->region.mcas, &outcome->inventory);
     outcome->settings = rules.settings;
     outcome->settings_sequence = rules.sequence;

@@ -216,10 +216,21 @@ static void give_up_offer(struct hf_actor *actor, struct offer *offer)
     hf_store_release(&offer->cell->word, offer->word); /* nothing happened */
 }
 
+/* A first look: the quantity of one that waits does not change. */
+static bool is_enough(struct hf_actor *actor, struct hf_inventory_cell *cell, uint32_t number)
+{
+    const struct hf_region *region = &actor->engine->region;
+    uint64_t waits = hf_load_relaxed(&region->reservations[number].word);
+    return hf_word_available(hf_mcas_load(&region->mcas, &cell->word)) >=
+           (int32_t)hf_reservation_word_qty(waits);
+}
+
 static enum served serve_one(struct hf_actor *actor, struct hf_inventory_cell *cell,
                              uint32_t number)
 {
     struct offer offer = {.inventory = cell, .number = number};
+    if (!is_enough(actor, cell, number))
+        return TOO_FEW; /* without a mark: with SKIP, many are looked at */
     if (!hf_ring_credit(&actor->log, SERVE_CREDITS) || !begin_offer(actor, &offer))
         return LATER;
     for (;;) {

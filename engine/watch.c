@@ -118,7 +118,7 @@ enum hf_tail_read hf_watch_next(struct hf_watch *watch, struct hf_tail_reader *r
 {
     *count = 0;
     if (watch->next_lsn > limit_lsn) {
-        watch->caught_up |= watch->in_memory;
+        watch->caught_up |= hf_tail_in_memory(reader, watch->next_lsn - 1);
         return HF_TAIL_END;
     }
     /* A record never changes, so what was read for another watch is as good. */
@@ -128,8 +128,7 @@ enum hf_tail_read hf_watch_next(struct hf_watch *watch, struct hf_tail_reader *r
             return read;
     }
     /* The batch may have been read from a file for another one that is far behind. */
-    watch->in_memory = !batch->from_files || hf_tail_in_memory(reader, watch->next_lsn);
-    if (watch->caught_up && !watch->in_memory) {
+    if (watch->caught_up && batch->from_files && !hf_tail_in_memory(reader, watch->next_lsn)) {
         watch->caught_up = false;
         watch->fell_behind = true;
     }

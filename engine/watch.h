@@ -39,8 +39,7 @@ struct hf_watch {
     uint64_t next_lsn; /* of the first record that was not looked at */
     uint32_t kind;     /* HF_WATCH_* */
     struct hf_id_set ids;
-    bool in_memory;   /* what it read last was in memory */
-    bool caught_up;   /* so it was, up to the end, since it last fell behind */
+    bool caught_up;   /* it was at the end, with the newest in memory, since it last fell behind */
     bool fell_behind; /* and now what comes next is not. Whoever tells it clears this */
 };
 

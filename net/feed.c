@@ -19,8 +19,10 @@
  * it can go on there after a disconnect. */
 #define PROGRESS_RECORDS (1u << 18)
 
-/* What a subscription that reads files gets in its turn, in batches. */
-#define FILE_BATCHES 16
+/* What a subscription that reads files gets in its turn, in batches; and for how many rounds those
+ * that have a reader go before one that has none. */
+#define FILE_BATCHES    16
+#define PATIENCE_ROUNDS 256
 
 /* How long is waited for memory. */
 #define MEMORY_PAUSE_NS (10 * HF_NS_PER_MS)
@@ -292,15 +294,33 @@ static void feed_from_files(struct hf_feed *feed, struct hf_subscription *subscr
             return;
 }
 
+/* True if a reader holds what was read for `user`, or none is in use. */
+static bool has_reader(const struct hf_feed *feed, const void *user)
+{
+    for (uint32_t i = 0; i < HF_FEED_READERS; i++)
+        if (feed->readers[i].reader == NULL || feed->readers[i].user == user)
+            return true;
+    return false;
+}
+
+/* Of two that need files, the one that has waited longer; `one` may be NULL. */
+static struct hf_subscription *longer_waiting(struct hf_subscription *one,
+                                              struct hf_subscription *other)
+{
+    return one == NULL || other->read_round < one->read_round ? other : one;
+}
+
 /*
  * A batch for each subscription that is served from memory; and of those that need files, it is the
- * turn of the one that has waited longest. So those at the head of the log wait for one read, not
- * for the reads of all that are behind. True: there may be more to do at once.
+ * turn of one. So those at the head of the log wait for one read, not for the reads of all that are
+ * behind. There are fewer readers than there may be subscriptions behind: one that has lost its
+ * reader to another reads anew what the other has driven out, so that this happens seldom. True:
+ * there may be more to do at once.
  */
 static bool feed_subscriptions(struct hf_feed *feed, uint64_t limit_lsn)
 {
     bool more = false;
-    struct hf_subscription *far = NULL, *next;
+    struct hf_subscription *at_hand = NULL, *waiting = NULL, *next;
     for (struct hf_subscription *subscription = feed->list; subscription != NULL;
          subscription = next) {
         next = subscription->feed_next;
@@ -309,13 +329,17 @@ static bool feed_subscriptions(struct hf_feed *feed, uint64_t limit_lsn)
         if (is_near(feed, subscription, limit_lsn)) {
             struct hf_tail_reader *reader = reader_for(feed, feed);
             more |= feed_batch(feed, subscription, reader, limit_lsn) == STEP_MORE;
-        } else if (far == NULL || subscription->read_round < far->read_round) {
-            far = subscription;
+        } else if (has_reader(feed, subscription)) {
+            at_hand = longer_waiting(at_hand, subscription);
+        } else {
+            waiting = longer_waiting(waiting, subscription);
         }
     }
-    if (far != NULL)
-        feed_from_files(feed, far, limit_lsn);
-    return more || far != NULL;
+    if (waiting != NULL && (at_hand == NULL || feed->round - waiting->read_round > PATIENCE_ROUNDS))
+        at_hand = waiting;
+    if (at_hand != NULL)
+        feed_from_files(feed, at_hand, limit_lsn);
+    return more || at_hand != NULL;
 }
 
 static void begin_subscription(struct hf_feed *feed, struct hf_subscription *subscription)

@@ -166,7 +166,7 @@ static void begin_run(const struct hf_ledger *ledger, struct inventory *inventor
     if (inventory->run == ledger->run)
         return;
     inventory->run = ledger->run;
-    inventory->lowering_count = 0; /* claims of another run do not come any more */
+    inventory->lowering_count = 0; /* they excuse no claim of this run */
     if (ledger->started_modern)
         inventory->oldest_version = inventory->newest_version + VERSION_JUMP - 1;
 }

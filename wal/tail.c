@@ -280,7 +280,7 @@ static enum hf_tail_read search(struct hf_tail *tail, struct hf_tail_reader *rea
                                 const struct key *key)
 {
     struct listing listing;
-    struct hf_block block;
+    struct hf_block block = {0};
     enum hf_tail_read read = find_first(reader, &listing, &block);
     if (read != HF_TAIL_RECORDS)
         return read;

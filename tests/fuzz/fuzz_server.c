@@ -236,7 +236,7 @@ static size_t read_replies(struct arena *arena, int connection, size_t limit, ta
                            void *context)
 {
     static uint8_t bytes[2 * HF_MAX_REPLY_BYTES];
-    static struct hf_inventory inventories[HF_MAX_LIST_ENTRIES];
+    static struct hf_reply_scratch scratch;
     size_t used = 0, taken = 0;
     while (taken < limit) {
         ssize_t count = recv(connection, bytes + used, sizeof bytes - used, 0);
@@ -259,7 +259,7 @@ static size_t read_replies(struct arena *arena, int connection, size_t limit, ta
             }
             if (used - done < frame.frame_bytes)
                 break;
-            if (!hf_reply_decode(bytes + done, &frame, &reply, inventories)) {
+            if (!hf_reply_decode(bytes + done, &frame, &reply, &scratch)) {
                 wrong(arena, "no reply: %u bytes, operation %u, result %u", frame.frame_bytes,
                       frame.operation, frame.result);
                 return taken;
@@ -584,7 +584,7 @@ static bool check_sums(struct arena *arena, struct hf_client *client)
                              (unsigned long long)one->inventory_id, one->available, one->held,
                              one->confirmed, one->sell_limit);
         }
-        request.from = reply.next;
+        request.from = (uint32_t)reply.next;
     } while (reply.next != 0);
     return true;
 }

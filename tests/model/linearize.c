@@ -2,13 +2,15 @@
 #include "tests/model/linearize.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
-/*
- * What was tried: sets of operations done, with the state that they led to. Open addressing; a set
- * of 0 is the start, which is never put in.
- */
+#define IN_USE (1ull << 63) /* no operation has this bit */
+_Static_assert(HF_LINEARIZE_OPERATIONS < 64, "a set of operations leaves IN_USE free");
+
+/* What was tried: sets of operations done, with the state that they led to. Open addressing; a place
+ * that is free is all zero. */
 struct memory {
     struct tried {
         uint64_t set, state;
@@ -54,6 +56,7 @@ static bool remember(struct memory *memory, uint64_t set, uint64_t state)
 {
     if (memory->count * 2 >= memory->room)
         grow(memory);
+    set |= IN_USE;
     struct tried *tried = place_of(memory, set, state);
     if (tried->set != 0)
         return false;
@@ -62,16 +65,24 @@ static bool remember(struct memory *memory, uint64_t set, uint64_t state)
     return true;
 }
 
+/* One step of the way down: an operation, or (from `count` on) a step of the machine's own. */
+struct taken {
+    uint32_t step;
+    bool forced; /* nothing else need be tried in its place */
+    size_t mark; /* where the machine stood before */
+};
+
 /* The search on its way down: what is done, and from where each was done. */
 struct walk {
     const struct hf_machine *machine;
     const struct hf_interval *operations;
     uint32_t count;
     uint64_t done;
+    uint32_t done_count;
     struct memory memory;
     struct hf_search *search;
-    size_t marks[HF_LINEARIZE_OPERATIONS];
-    bool forced[HF_LINEARIZE_OPERATIONS]; /* by place in the order: nothing else need be tried */
+    uint32_t depth;
+    struct taken way[HF_LINEARIZE_DEPTH];
 };
 
 /* Until when an operation can begin and still come next: before the first answer of those not done.
@@ -102,36 +113,54 @@ static bool apply(const struct walk *walk, uint32_t next, size_t mark)
     return false;
 }
 
-/* Goes on from operation `next`, which was applied. False: this was tried; it is taken back. */
-static bool step_down(struct walk *walk, uint32_t next, size_t mark, bool forced)
+/* An operation, or a step of the machine's own. False: it cannot come next, nothing changed. */
+static bool take(const struct walk *walk, uint32_t step, uint64_t until, size_t mark)
+{
+    if (step < walk->count)
+        return may_come_next(walk, step, until) && apply(walk, step, mark);
+    walk->search->steps++;
+    return walk->machine->act(walk->machine->context, step - walk->count);
+}
+
+/* Goes on from `step`, which was taken. False: this was tried; it is taken back. */
+static bool step_down(struct walk *walk, uint32_t step, size_t mark, bool forced)
 {
     const struct hf_machine *machine = walk->machine;
     struct hf_search *search = walk->search;
-    uint64_t set = walk->done | 1ull << next;
+    bool is_operation = step < walk->count;
+    uint64_t set = is_operation ? walk->done | 1ull << step : walk->done;
     if (!remember(&walk->memory, set, machine->hash(machine->context))) {
         machine->rollback(machine->context, mark);
         return false;
     }
-    walk->marks[search->order_count] = mark;
-    walk->forced[search->order_count] = forced;
-    search->order[search->order_count++] = next;
+    HF_CHECK(walk->depth < HF_LINEARIZE_DEPTH);
+    walk->way[walk->depth++] = (struct taken){.step = step, .forced = forced, .mark = mark};
     walk->done = set;
-    if (search->order_count > search->most) {
-        search->most = search->order_count;
+    walk->done_count += is_operation;
+    if (walk->done_count > search->most) {
+        search->most = walk->done_count;
         search->most_set = set;
     }
     return true;
+}
+
+/* All that may be tried in one place. */
+static uint32_t choices(const struct walk *walk)
+{
+    return walk->count + walk->machine->own_steps;
 }
 
 /* Takes the last one back. Returns with which to go on instead. */
 static uint32_t step_up(struct walk *walk)
 {
     const struct hf_machine *machine = walk->machine;
-    uint32_t place = --walk->search->order_count;
-    uint32_t last = walk->search->order[place];
-    machine->rollback(machine->context, walk->marks[place]);
-    walk->done &= ~(1ull << last);
-    return walk->forced[place] ? walk->count : last + 1;
+    const struct taken *last = &walk->way[--walk->depth];
+    machine->rollback(machine->context, last->mark);
+    if (last->step < walk->count) {
+        walk->done &= ~(1ull << last->step);
+        walk->done_count--;
+    }
+    return last->forced ? choices(walk) : last->step + 1;
 }
 
 /*
@@ -153,7 +182,7 @@ static uint32_t apply_harmless(const struct walk *walk, uint64_t until)
     return walk->count;
 }
 
-/* Tries, from operation `from` on, those that can come next. True: one step further down. */
+/* Tries, from number `from` on, what can come next. True: one step further down. */
 static bool descend(struct walk *walk, uint32_t from)
 {
     uint64_t until = horizon(walk);
@@ -163,38 +192,52 @@ static bool descend(struct walk *walk, uint32_t from)
         if (harmless != walk->count)
             return step_down(walk, harmless, mark, true);
     }
-    for (uint32_t i = from; i < walk->count; i++) {
-        if (may_come_next(walk, i, until) && apply(walk, i, mark) &&
-            step_down(walk, i, mark, false))
+    for (uint32_t i = from; i < choices(walk); i++) {
+        if (take(walk, i, until, mark) && step_down(walk, i, mark, false))
             return true;
     }
     return false;
 }
 
+static void tell_order(const struct walk *walk)
+{
+    struct hf_search *search = walk->search;
+    for (uint32_t i = 0; i < walk->depth; i++) {
+        if (walk->way[i].step < walk->count)
+            search->order[search->order_count++] = walk->way[i].step;
+    }
+}
+
 enum hf_verdict hf_linearize(const struct hf_machine *machine, const struct hf_interval *operations,
                              uint32_t count, uint64_t max_steps, struct hf_search *search)
 {
-    struct walk walk = {
-        .machine = machine, .operations = operations, .count = count, .search = search};
+    struct walk walk;
     enum hf_verdict verdict = HF_LINEARIZABLE;
     uint32_t from = 0;
     HF_CHECK(count <= HF_LINEARIZE_OPERATIONS);
+    memset(&walk, 0, offsetof(struct walk, way));
+    walk.machine = machine;
+    walk.operations = operations;
+    walk.count = count;
+    walk.search = search;
     *search = (struct hf_search){0};
-    while (search->order_count < count) {
+    while (walk.done_count < count) {
         if (descend(&walk, from)) {
             from = 0;
-        } else if (search->order_count == 0) {
+        } else if (walk.depth == 0) {
             verdict = HF_NOT_LINEARIZABLE;
             break;
         } else {
             from = step_up(&walk);
         }
-        if (search->steps >= max_steps && search->order_count < count) {
+        if (search->steps >= max_steps && walk.done_count < count) {
             verdict = HF_UNDECIDED;
             break;
         }
     }
-    while (verdict != HF_LINEARIZABLE && search->order_count > 0)
+    if (verdict == HF_LINEARIZABLE)
+        tell_order(&walk);
+    while (verdict != HF_LINEARIZABLE && walk.depth > 0)
         step_up(&walk);
     free(walk.memory.tried);
     return verdict;

@@ -9,6 +9,9 @@
  * led to is tried once only. What was refused takes part like anything else: a refusal, too, must
  * have been right at one instant between its request and its answer.
  *
+ * Between any two operations the machine may do something by itself, of which no answer tells: a hold
+ * lapses, units that came free are offered. Such a step of its own may come at any time, or never.
+ *
  * The machine is the caller's: it applies an operation and says whether the answer is the recorded
  * one, takes operations back, and hashes its state.
  */
@@ -19,7 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HF_LINEARIZE_OPERATIONS 64u /* of one history, at most */
+#define HF_LINEARIZE_OPERATIONS 63u  /* of one history, at most */
+#define HF_LINEARIZE_DEPTH      512u /* operations and steps of its own in one order, at most */
 
 /* When an operation was in the machine: stamps of one clock, no two of them equal. */
 struct hf_interval {
@@ -30,6 +34,9 @@ struct hf_machine {
     void *context;
     /* Executes operation number `operation`. True: its answer is what was recorded. */
     bool (*apply)(void *context, uint32_t operation);
+    /* Does step number `step` of its own. False: there is nothing to be done, nothing changed. */
+    bool (*act)(void *context, uint32_t step);
+    uint32_t own_steps; /* 0: `act` is not called */
     /* Where the machine stands, and back to there. The mark that it was before: nothing changed. */
     size_t (*mark)(void *context);
     void (*rollback)(void *context, size_t mark);
@@ -44,11 +51,11 @@ enum hf_verdict {
 };
 
 struct hf_search {
-    uint64_t steps;       /* operations tried */
+    uint64_t steps;       /* operations, and steps of its own, tried */
     uint32_t most;        /* operations in the longest order found */
     uint64_t most_set;    /* which: bit n, operation n */
     uint32_t order_count; /* LINEARIZABLE: the order that was found */
-    uint32_t order[HF_LINEARIZE_OPERATIONS];
+    uint32_t order[HF_LINEARIZE_OPERATIONS]; /* its operations */
 };
 
 /*

@@ -250,13 +250,12 @@ static void judge_confirm(const struct decision *decision, struct intent *intent
 }
 
 /* The id of the one that a lapsed hold is made into. */
-static struct hf_id reacquired_id(const struct decision *decision, const struct intent *intent)
+static struct hf_id reacquired_id(const struct hf_line *line)
 {
-    if (!hf_id_is_zero(&intent->line->new_id))
-        return intent->line->new_id;
-    if (!hf_id_is_zero(&intent->found->derived_id))
-        return intent->found->derived_id;
-    return decision->chosen->ids[intent - decision->intents];
+    struct hf_id id = line->new_id;
+    if (hf_id_is_zero(&id))
+        hf_id_derive(&line->id, &id);
+    return id;
 }
 
 /* The new id is known: was it made from this hold, for this quantity? */
@@ -285,7 +284,7 @@ static void judge_reacquire(const struct decision *decision, struct intent *inte
         refuse(intent, HF_QTY_NOT_ALLOWED);
         return;
     }
-    struct hf_id new_id = reacquired_id(decision, intent);
+    struct hf_id new_id = reacquired_id(intent->line);
     const struct hf_world_reservation *made = hf_world_find(decision->world, &new_id);
     if (made) {
         judge_reacquired(intent, made, qty);
@@ -299,7 +298,7 @@ static void judge_reacquire(const struct decision *decision, struct intent *inte
     intent->yes = HF_CONFIRMED;
     intent->makes = true;
     intent->made = (struct hf_reservation){
-        .id = hf_id_is_zero(&new_id) ? chosen_id(decision, intent) : new_id,
+        .id = new_id,
         .inventory_id = old->inventory_id,
         .customer_id = old->customer_id,
         .made_at_ns = decision->now_ns,
@@ -617,8 +616,6 @@ static void take_effect(const struct decision *decision)
             hf_world_change(world, &intent->changed, decision->now_ns);
         if (intent->makes)
             hf_world_add(world, &intent->made);
-        if (intent->makes && intent->found && hf_id_is_zero(&intent->line->new_id))
-            hf_world_note_derived(world, &intent->found->now.id, &intent->made.id);
     }
     for (uint32_t i = 0; i < decision->count; i++) {
         if (decision->intents[i].takes != 0)
@@ -687,10 +684,8 @@ static uint32_t ids_of(const struct hf_line *line, struct hf_id ids[2])
         ids[count++] = line->id;
     if (line->operation != HF_OP_CONFIRM || !(line->flags & HF_REQUEST_REACQUIRE))
         return count;
-    ids[count] = line->new_id;
-    if (hf_id_is_zero(&line->new_id))
-        hf_id_derive(&line->id, &ids[count]);
-    return count + 1;
+    ids[count++] = reacquired_id(line);
+    return count;
 }
 
 /* True if line `place` speaks of an id that it, or one before it, speaks of already. */

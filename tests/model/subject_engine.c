@@ -179,8 +179,8 @@ static uint32_t engine_logged(void *subject, const struct hf_image **images)
         HF_CHECK(self->images);
     }
     for (uint64_t i = 0; i < count; i++) {
-        const char *wrong = hf_image_decode(self->log + (self->told + i) * HF_RECORD_BYTES,
-                                            &self->images[i]);
+        const char *wrong =
+            hf_image_decode(self->log + (self->told + i) * HF_RECORD_BYTES, &self->images[i]);
         if (wrong)
             tell_broken(self, wrong);
     }

@@ -11,6 +11,7 @@
 
 #define MAX_RESERVATIONS 2048u
 #define EXPIRY_LAG_NS    (2 * HF_NS_PER_MS) /* a lapsed unit can be had again within */
+#define VERSION_MASK     ((1u << 31) - 1)
 #define CHANGES_MAX      (2 * HF_MAX_BATCH_LINES)
 
 /* What the server chose. */
@@ -408,11 +409,9 @@ static const char *learn_of_line(struct hf_trial *trial, const struct hf_line *l
     const char *error = learn_if_forgotten(trial, &line->id);
     if (error == NULL)
         error = learn_if_forgotten(trial, &line->new_id);
-    /* A lapsed hold knows what was made of it, if the server derived that id. */
-    const struct hf_world_reservation *one = hf_world_find(trial->world, &line->id);
-    if (error == NULL && one)
-        error = learn_if_forgotten(trial, &one->derived_id);
-    return error;
+    struct hf_id derived_id;
+    hf_id_derive(&line->id, &derived_id);
+    return error ? error : learn_if_forgotten(trial, &derived_id);
 }
 
 static struct hf_line *first_claim(struct hf_trial *trial, uint32_t count)
@@ -435,7 +434,9 @@ static const char *guard(struct hf_trial *trial, const struct hf_step *step, uin
     if (error || inventory == NULL)
         return error;
     *flags |= HF_REQUEST_EXPECT_VERSION;
-    *expected = inventory->version + (step->guard == HF_GUARD_WRONG ? 1 : 0);
+    *expected = inventory->version;
+    if (step->guard == HF_GUARD_WRONG) /* one that it will not have soon */
+        *expected = (*expected + 1000000000) & VERSION_MASK;
     return NULL;
 }
 
@@ -620,10 +621,11 @@ static const struct hf_world_reservation *find_overdue(const struct hf_trial *tr
     const struct hf_line single = {.id = request->id, .new_id = request->new_id};
     for (uint32_t i = 0; i < (batch ? request->count : 1); i++) {
         const struct hf_line *line = batch ? &request->lines[i] : &single;
-        const struct hf_world_reservation *named = hf_world_find(trial->world, &line->id);
-        const struct hf_world_reservation *found[] = {
-            named, hf_world_find(trial->world, &line->new_id),
-            named ? hf_world_find(trial->world, &named->derived_id) : NULL};
+        struct hf_id derived_id;
+        hf_id_derive(&line->id, &derived_id);
+        const struct hf_world_reservation *found[] = {hf_world_find(trial->world, &line->id),
+                                                      hf_world_find(trial->world, &line->new_id),
+                                                      hf_world_find(trial->world, &derived_id)};
         for (unsigned j = 0; j < 3; j++) {
             if (found[j] && retention_is_over(trial, &found[j]->now) &&
                 (first == NULL || found[j]->now.changed_at_ns < first->now.changed_at_ns))

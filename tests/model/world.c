@@ -233,7 +233,7 @@ static uint64_t hash_reservation(const struct hf_world *world,
     hash = mix(hash + now->made_at_ns);
     hash = mix(hash + now->changed_at_ns);
     hash = mix(hash + now->deadline_ns);
-    hash = mix(hash + mix_id(&now->linked_id) + mix_id(&one->derived_id) * 3);
+    hash = mix(hash + mix_id(&now->linked_id));
     hash = mix(hash + one->made_customer_id);
     hash =
         mix(hash + one->made_qty + ((uint64_t)now->state << 32) + ((uint64_t)one->made_as << 40) +
@@ -368,12 +368,6 @@ static struct hf_world_reservation *touch_any(struct hf_world *world, const stru
     HF_CHECK(one);
     note_reservation(world, (uint32_t)(one - world->reservations));
     return one;
-}
-
-void hf_world_note_derived(struct hf_world *world, const struct hf_id *id,
-                           const struct hf_id *derived_id)
-{
-    touch_any(world, id)->derived_id = *derived_id;
 }
 
 void hf_world_note_forgotten(struct hf_world *world, const struct hf_id *id, bool forgotten)

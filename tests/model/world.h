@@ -44,7 +44,6 @@ struct hf_world_reservation {
     bool had_units;            /* it was once HELD or CONFIRMED */
     bool forgotten;            /* its retention is over, and it was seen to be gone */
     uint64_t place;            /* WAITING: the lower, the earlier in its list */
-    struct hf_id derived_id;   /* of the one that replaced it, by an id that the server derived */
 };
 
 struct hf_world;
@@ -113,10 +112,6 @@ void hf_world_add(struct hf_world *world, const struct hf_reservation *made);
  * follow. Sums follow too.
  */
 void hf_world_change(struct hf_world *world, const struct hf_reservation *changed, uint64_t now_ns);
-
-/* Remembers which id the server derived from this one. */
-void hf_world_note_derived(struct hf_world *world, const struct hf_id *id,
-                           const struct hf_id *derived_id);
 
 /* It was seen to be gone, or to be still there after all. Only of one that is final. */
 void hf_world_note_forgotten(struct hf_world *world, const struct hf_id *id, bool forgotten);

@@ -133,6 +133,8 @@ static void fill_image(uint8_t *image, uint64_t lsn)
 {
     for (unsigned i = 0; i < HF_RECORD_IMAGE_BYTES; i += 8)
         hf_put_u64(image + i, lsn * 0x9e3779b97f4a7c15ull + i);
+    image[HF_RECORD_CHAIN_INDEX - HF_RECORD_IMAGE] = 0; /* a record of its own */
+    image[HF_RECORD_CHAIN_LENGTH - HF_RECORD_IMAGE] = 0;
 }
 
 /* Returns the LSN of the last one, or 0 if the ring is full. */

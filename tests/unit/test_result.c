@@ -120,8 +120,8 @@ Test(result, fields_and_states_have_names)
     cr_assert_str_eq(hf_field_name(HF_FIELD_QTY), "qty");
     cr_assert_str_eq(hf_field_name(HF_FIELD_VERSION), "version");
     cr_assert_str_eq(hf_field_name(HF_FIELD_TTL), "ttl");
-    cr_assert_str_eq(hf_field_name(HF_FIELD_TIME), "time");
-    cr_assert_str_eq(hf_field_name(HF_FIELD_TIME + 1), "unknown field");
+    cr_assert_str_eq(hf_field_name(HF_FIELD_TAG), "tag");
+    cr_assert_str_eq(hf_field_name(HF_FIELD_TAG + 1), "unknown field");
     for (unsigned state = 0; state < sizeof states / sizeof states[0]; state++)
         cr_assert_str_eq(hf_state_name(state), states[state]);
     cr_assert_str_eq(hf_state_name(UINT32_MAX), "UNKNOWN");
