@@ -5,6 +5,7 @@ CC      ?= cc
 PREFIX  ?= /usr/local
 CYCLES  ?= 20
 OPERATIONS ?= 1000000
+DAYS    ?= 365
 SANITIZE ?=
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror
@@ -46,12 +47,13 @@ PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench 
 STRESS   = $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(STRESS_SRC))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MODEL    = $(BUILD)/model $(BUILD)/linearizability
+RETENTION = $(BUILD)/retention $(BUILD)/serving
 CRASH    = $(BUILD)/crash
 UNIT     = $(BUILD)/unit
 
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash fuzz model bench asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash fuzz model retention expiry bench asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -119,6 +121,14 @@ $(BUILD)/model: $(call object,tests/model/driver.c) $(MODEL_LIB) $(TEST_LIB) $(L
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
+$(BUILD)/retention: $(call object,$(addprefix tests/retention/,guests.c retention.c scene.c)) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(BUILD)/serving: $(call object,tests/retention/serving.c) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
 $(BUILD)/linearizability: $(call object,tests/model/linearizability.c) $(MODEL_LIB) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
@@ -144,9 +154,12 @@ demo: all ## the founding story on a real server: 500 places, 1000 people, two c
 bench: all ## a short load on a server of its own
 	@bench/run $(BUILD)
 
+expiry: all ## how soon lapsed units can be had again, with a million holds, on a server of its own
+	@bench/expiry $(BUILD)
+
 test: ## install what is missing, build and run all tests
 	@tools/setup test
-	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ) $(MODEL)
+	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ) $(MODEL) $(RETENTION)
 	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
 
 stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
@@ -170,6 +183,13 @@ model: ## OPERATIONS against the reference model, and concurrent histories (OPER
 	@$(BUILD)/model --operations $(OPERATIONS)
 	@for threads in 2 4 8; do $(BUILD)/linearizability --threads $$threads --seconds 10 || exit 1; done
 	@$(BUILD)/linearizability --threads 4 --seconds 30 --take-and-undo
+
+retention: ## DAYS of simulated traffic, and a server under full load: memory stays flat (DAYS=365)
+	@tools/setup build
+	@$(MAKE) --no-print-directory programs $(RETENTION)
+	@$(BUILD)/retention --days $(DAYS)
+	@$(BUILD)/retention --days $(DAYS) --per-day 5000 --threads 2
+	@$(BUILD)/serving --programs $(BUILD)
 
 asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/setup test

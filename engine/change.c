@@ -30,6 +30,7 @@ struct use {
     bool weighed; /* in this round */
     bool obeys;   /* a line looked at its word for a rule or a guard */
     bool needs_list, has_list;
+    bool announced;   /* among those that will give back */
     uint32_t version; /* that the claim produced */
     bool sold_out;
 };
@@ -533,6 +534,9 @@ static enum attempt weigh_join(struct hf_transaction *change, struct step *step)
 {
     struct use *use = step->use;
     bool stands = (use->word & HF_WORD_WAITING) != 0;
+    /* Acquire: as in confirm_refusal(); here it is the claim that proves the word. */
+    if (hf_load_acquire(&use->cell->giving) != 0)
+        return BUSY;
     if (!stands && hf_word_available(use->word) >= (int64_t)step->line.qty)
         return refuse(change, step, HF_NOT_SOLD_OUT, HF_FIELD_NONE);
     uint32_t waiting =
@@ -625,15 +629,45 @@ static enum attempt weigh(struct hf_transaction *change)
     return attempt;
 }
 
-/* True if the reservations that change are still as they were read: then that, and the word that
- * was weighed after it, are of one instant (HONEST-NO). */
-static bool still_as_read(const struct hf_transaction *change)
+/* True if a line of a batch finds, or does not find, what it did. */
+static bool found_as_before(struct hf_transaction *change, const struct step *step)
+{
+    struct hf_region *region = region_of(change);
+    struct step now = *step;
+    if (step->makes)
+        return step->use != NULL ||
+               hf_region_find_inventory(region, step->line.inventory_id) == NULL;
+    if (step->cell != NULL) /* acquire: as in hf_reservation_copy() */
+        return step->marked || hf_load_acquire(&step->cell->word) == step->word;
+    return find_known(change, &now) == GO_ON && now.cell == NULL;
+}
+
+/* True if the reservations that change, of a batch all that it speaks of, are still as they were
+ * read: then that, and the words that were weighed after it, are of one instant (HONEST-NO). */
+static bool still_as_read(struct hf_transaction *change)
 {
     for (uint32_t i = 0; i < change->step_count; i++) {
         const struct step *step = &change->steps[i];
-        /* Acquire: as in hf_reservation_copy(). */
-        if (step->decision.changes && !step->makes && !step->marked &&
-            hf_load_acquire(&step->cell->word) != step->word)
+        if ((change->batch || (step->decision.changes && !step->makes)) &&
+            !found_as_before(change, step))
+            return false;
+    }
+    return true;
+}
+
+/* True if the words are still as they were weighed, one after the other: then they were so at one
+ * instant. Which line fails first, and why, is part of a refusal. */
+static bool still_as_weighed(const struct hf_transaction *change)
+{
+    const struct hf_mcas *mcas = &region_of(change)->mcas;
+    for (uint32_t i = 0; i < change->use_count; i++) {
+        const struct use *use = &change->uses[i];
+        if (use->weighed && hf_mcas_load(mcas, &use->cell->word) != use->word)
+            return false;
+    }
+    for (uint32_t i = 0; i < change->count_count; i++) {
+        const struct count *count = &change->counts[i];
+        if (count->weighed && hf_mcas_load(mcas, &count->cell->word) != count->word)
             return false;
     }
     return true;
@@ -644,21 +678,24 @@ static enum attempt confirm_refusal(struct hf_transaction *change)
 {
     struct step *step = &change->steps[change->failed];
     struct use *use = step->use;
-    if (use == NULL || !use->weighed)
-        return REFUSED;
     if (!still_as_read(change))
         return BUSY;
-    const struct hf_mcas *mcas = &region_of(change)->mcas;
-    unsigned result = step->decision.result;
-    /* The limit and the count were read one after the other: both were true at one instant if the
-     * settings have not changed since. */
-    if (result == HF_CUSTOMER_LIMIT && hf_mcas_load(mcas, &use->cell->word) != use->word)
+    /* Acquire: the words are looked at again after it, as in hf_inventory_too_few(). */
+    bool none_held = use != NULL && hf_load_acquire(&use->cell->held) == 0;
+    bool giving = use != NULL && hf_load_acquire(&use->cell->giving) != 0; /* likewise */
+    if (!still_as_weighed(change))
         return AGAIN;
-    hf_inventory_settle(mcas, use->cell, use->bits);
-    uint64_t settled = hf_mcas_load(mcas, &use->cell->word);
+    if (use == NULL || !use->weighed)
+        return REFUSED;
+    uint64_t word = use->word;
+    if (!hf_inventory_settle(use->cell, use->bits, &word))
+        return AGAIN;
+    unsigned result = step->decision.result;
     bool may_help = result == HF_SOLD_OUT || result == HF_CUSTOMER_LIMIT ||
                     result == HF_WAITING_LIST || result == HF_WAITING_FULL;
-    if (!may_help || hf_load_relaxed(&use->cell->held) == 0) /* a hold that lapsed was counted */
+    if (may_help && giving)
+        return BUSY;
+    if (!may_help || none_held)
         return REFUSED;
     switch (hf_lapse_for(change->actor, use->cell)) {
     case HF_LAPSE_NONE:
@@ -669,7 +706,7 @@ static enum attempt confirm_refusal(struct hf_transaction *change)
         return BUSY;
     }
     /* What lapsed may have become an offer at once: whatever came back, it moved the word. */
-    return hf_mcas_load(mcas, &use->cell->word) != settled ? AGAIN : REFUSED;
+    return hf_mcas_load(&region_of(change)->mcas, &use->cell->word) != word ? AGAIN : REFUSED;
 }
 
 /* ---- 5. claim ---- */
@@ -697,6 +734,38 @@ static void add_count(struct count *count, struct hf_mcas_entry *entries, uint32
         return;
     uint64_t desired = hf_word_moved(count->word, hf_word_available(count->word) + (int32_t)net);
     entries[(*entry_count)++] = (struct hf_mcas_entry){&count->cell->word, count->word, desired};
+}
+
+/*
+ * What is given back follows the LSN, hence the instant at which the rest takes effect. Between the
+ * two others can see the one without the other, unless all of it is one word, or what is not seen
+ * is announced: then nobody is refused for want of it.
+ */
+static void announce(struct hf_transaction *change)
+{
+    if (change->step_count == 1 && change->count_count < 2)
+        return;
+    for (uint32_t i = 0; i < change->use_count; i++)
+        change->uses[i].announced = change->uses[i].gives > change->uses[i].takes;
+    for (uint32_t i = 0; i < change->count_count; i++) {
+        const struct count *count = &change->counts[i];
+        count->use->announced |= count->weighed && count->gives > count->takes;
+    }
+    for (uint32_t i = 0; i < change->use_count; i++)
+        if (change->uses[i].announced)
+            /* acq_rel: before the claim. Pairs with the loads of who refuses. */
+            hf_fetch_add_acq_rel(&change->uses[i].cell->giving, 1);
+}
+
+/* It is given back, or will not be. */
+static void withdraw(struct hf_transaction *change)
+{
+    for (uint32_t i = 0; i < change->use_count; i++) {
+        struct use *use = &change->uses[i];
+        if (use->announced) /* acq_rel: after the words have changed */
+            hf_fetch_sub_acq_rel(&use->cell->giving, 1);
+        use->announced = false;
+    }
 }
 
 /* The instant. False: a word has changed since it was weighed. */
@@ -933,6 +1002,7 @@ static void carry_out(struct hf_transaction *change)
     uint32_t images = count_images(change);
     if (images == 0) {
         clear(change);
+        withdraw(change);
         leave_lists(change);
         return;
     }
@@ -947,6 +1017,7 @@ static void carry_out(struct hf_transaction *change)
             store(change, &change->steps[i]);
     relist(change);
     give_back(change);
+    withdraw(change);
     count_held(change);
     clear(change);
     leave_lists(change);
@@ -1006,10 +1077,14 @@ static enum attempt try_change(struct hf_transaction *change)
         marked = true;
         if (attempt == GO_ON && !hf_ring_credit(&change->actor->log, credits_needed(change)))
             attempt = LOG_FULL;
-        if (attempt == GO_ON && claim(change)) {
+        if (attempt != GO_ON)
+            break;
+        announce(change);
+        if (claim(change)) {
             carry_out(change);
             return DONE;
         }
+        withdraw(change);
     }
     return attempt;
 }
@@ -1023,9 +1098,15 @@ static void tell_refusal(const struct hf_transaction *change, struct hf_outcome 
     bool known = !step->makes && step->cell != NULL;
     outcome->state = known ? (uint8_t)step->before.state : 0;
     outcome->line = change->batch ? (uint16_t)(change->failed + 1) : 0;
-    /* What it says of a reservation, that reservation's LSN says. */
-    if (known)
-        outcome->wait_for_lsn = step->before.lsn;
+    /* What it says of reservations, their LSNs say. That this line of a batch is the one that fails
+     * tells of the others, too, and the no to a claim anew of the hold that
+     * has lapsed. */
+    for (uint32_t i = 0; i < change->step_count; i++) {
+        const struct step *read = &change->steps[i];
+        if ((read->makes ? read->linked != 0 : read->cell != NULL) &&
+            outcome->wait_for_lsn < read->before.lsn)
+            outcome->wait_for_lsn = read->before.lsn;
+    }
 }
 
 static void tell(const struct hf_transaction *change, struct hf_reservation_entry *entries,

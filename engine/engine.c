@@ -403,12 +403,15 @@ void hf_engine_list(struct hf_actor *actor, const struct hf_reservation_filter *
             outcome->result = HF_PUT_ASIDE_BUSY;
         if (copied == HF_COPY_MARKED)
             break; /* the page ends before it */
-        if (copied == HF_COPY_UNUSED || !passes(filter, &entry->reservation))
+        if (copied == HF_COPY_UNUSED)
+            continue;
+        /* To leave it out tells of it, too. */
+        if (outcome->wait_for_lsn < entry->reservation.lsn)
+            outcome->wait_for_lsn = entry->reservation.lsn;
+        if (!passes(filter, &entry->reservation))
             continue;
         entry->result = 0;
         entry->repeated = false;
-        if (outcome->wait_for_lsn < entry->reservation.lsn)
-            outcome->wait_for_lsn = entry->reservation.lsn;
         outcome->count++;
     }
     outcome->next = number <= end ? number : 0;
@@ -526,8 +529,10 @@ void hf_engine_get_settings(struct hf_actor *actor, uint64_t inventory_id,
         return;
     struct hf_rules rules;
     uint32_t bits;
-    hf_inventory_describe(cell, &actor->engine->region.mcas, &outcome->inventory);
-    hf_inventory_load(&actor->engine->region.mcas, cell, &rules, &bits);
+    do { /* the numbers and the settings of one change; again only if there was another meanwhile */
+        hf_inventory_load(&actor->engine->region.mcas, cell, &rules, &bits);
+        hf_inventory_describe(cell, &actor->engine->region.mcas, &outcome->inventory);
+    } while (outcome->inventory.lsn != rules.lsn);
     outcome->settings = rules.settings;
     outcome->settings_sequence = rules.sequence;
     outcome->wait_for_lsn = rules.lsn;

@@ -16,6 +16,17 @@ static bool is_involved(const struct hf_inventory_cell *cell, uint64_t word)
     return (word & WORD_INVOLVED) != 0 || (hf_load_acquire(&cell->rules) & HF_RULES_ANY) != 0;
 }
 
+/*
+ * A hold counts in `held`, and a change that gives back counts in `giving`, until the units are in
+ * the word. So who finds none there, and then the same word as before, knows that at this word no
+ * hold was left that could have lapsed, and no units were on their way. Acquire, both: the word is
+ * loaded again after them.
+ */
+static bool is_helpless(const struct hf_inventory_cell *cell)
+{
+    return hf_load_acquire(&cell->held) == 0 && hf_load_acquire(&cell->giving) == 0;
+}
+
 enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word)
 {
     uint64_t seen = *word;
@@ -24,16 +35,16 @@ enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, u
             return HF_CLAIM_INVOLVED;
         int32_t available = hf_word_available(seen);
         if (HF_UNLIKELY(available < (int32_t)qty)) {
-            /* It was given: a refusal speaks of the word as it is now, and looks at `held` after
-             * that. */
+            /* It was given: a refusal speaks of the word as it is now. Between two looks at it, at
+             * what may help: see hf_inventory_too_few(). */
+            bool helpless = is_helpless(cell);
             uint64_t again = hf_load_acquire(&cell->word);
             if (again != seen) {
                 seen = again;
                 continue;
             }
             *word = seen;
-            /* Relaxed: a hold that lapsed was counted long ago. */
-            return hf_load_relaxed(&cell->held) == 0 ? HF_CLAIM_TOO_FEW : HF_CLAIM_INVOLVED;
+            return helpless ? HF_CLAIM_TOO_FEW : HF_CLAIM_INVOLVED;
         }
         uint64_t claimed = hf_word_moved(seen, available - (int32_t)qty);
         /* acq_rel. Acquire pairs with the releases: the units that we take were given back after
@@ -52,7 +63,7 @@ bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, ui
      * afterwards, and must find there whoever took the units. */
     *word = hf_load_acquire(&cell->word);
     return !is_involved(cell, *word) && hf_word_available(*word) < (int32_t)qty &&
-           hf_load_relaxed(&cell->held) == 0; /* relaxed: as in hf_inventory_claim() */
+           is_helpless(cell) && hf_load_acquire(&cell->word) == *word;
 }
 
 void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, struct hf_rules *copy)
@@ -98,13 +109,14 @@ uint64_t hf_inventory_load(const struct hf_mcas *mcas, struct hf_inventory_cell 
     }
 }
 
-void hf_inventory_settle(const struct hf_mcas *mcas, struct hf_inventory_cell *cell, uint32_t rules)
+bool hf_inventory_settle(struct hf_inventory_cell *cell, uint32_t rules, uint64_t *word)
 {
     if ((rules & HF_RULE_FRESH) == 0)
-        return;
-    uint64_t word = hf_mcas_load(mcas, &cell->word);
-    /* Whoever bumps it, it is bumped: one failure is enough. acq_rel, pairs with the claims. */
-    hf_cas_acq_rel(&cell->word, &word, hf_word_bumped(word));
+        return true;
+    uint64_t seen = *word;
+    *word = hf_word_bumped(seen);
+    /* acq_rel, pairs with the claims: one that was decided by what was before fails. */
+    return hf_cas_acq_rel(&cell->word, &seen, *word);
 }
 
 static uint32_t rules_of(const struct hf_settings *settings, bool counted)
@@ -182,7 +194,9 @@ void hf_settings_meet(const struct hf_settings *one, const struct hf_settings *o
         .max_qty = (uint32_t)lesser(one->max_qty, other->max_qty),
         .waiting_limit =
             one->waiting_limit < other->waiting_limit ? one->waiting_limit : other->waiting_limit,
-        .flags = (one->flags | other->flags),
+        /* SKIP is a permission, the others forbid. */
+        .flags = ((one->flags | other->flags) & ~HF_INVENTORY_SKIP) |
+                 (one->flags & other->flags & HF_INVENTORY_SKIP),
         .opens_at_ns = greater(one->opens_at_ns, other->opens_at_ns),
         .closes_at_ns = lesser(one->closes_at_ns, other->closes_at_ns),
         .longest_hold_ns = lesser(one->longest_hold_ns, other->longest_hold_ns),
@@ -211,7 +225,10 @@ void hf_inventory_describe(const struct hf_inventory_cell *cell, const struct hf
     } while ((word != hf_mcas_peek(mcas, &cell->word) || (rules & HF_RULE_FRESH)) &&
              ++tries < DESCRIBE_TRIES);
     int64_t sell_limit = copy.settings.sell_limit;
-    int64_t confirmed = sell_limit - hf_word_available(word) - held;
+    /* A hold counts in `held` until its units are in the word: not for longer than that here. */
+    int64_t sold = sell_limit - hf_word_available(word);
+    if (held > difference(sold))
+        held = difference(sold);
     *inventory = (struct hf_inventory){
         .inventory_id = cell->inventory_id,
         .product_id = cell->product_id,
@@ -222,7 +239,7 @@ void hf_inventory_describe(const struct hf_inventory_cell *cell, const struct hf
         .available = hf_word_available(word),
         .held = held,
         /* Derived, so that CONSERVATION holds in every answer. */
-        .confirmed = difference(confirmed),
+        .confirmed = difference(sold) - held,
         .waiting = hf_load_relaxed(&cell->waiting_count), /* a count, for information */
         .flags = copy.settings.flags | (word & HF_WORD_SEALED ? HF_INVENTORY_SOLD_OUT_CLOSED : 0),
         .version = hf_word_version(word),

@@ -68,9 +68,10 @@ struct hf_inventory_cell {
     _Atomic uint32_t held; /* units */
     uint64_t product_id;
     uint64_t made_at_ns;
-    _Atomic uint32_t setting;             /* 1: somebody has the right to change the settings */
-    _Atomic uint32_t list;                /* the right to the waiting list, see waiting.h */
-    _Atomic uint32_t waiting_count;       /* reservations in the list */
+    _Atomic uint16_t setting;       /* 1: somebody has the right to change the settings */
+    _Atomic uint16_t giving;        /* changes under way that will give units back, see change.h */
+    _Atomic uint32_t list;          /* the right to the waiting list, see waiting.h */
+    _Atomic uint32_t waiting_count; /* reservations in the list */
     uint32_t waiting_first, waiting_last; /* their numbers; 0: none */
     _Atomic uint32_t chore_next;          /* in the engine's chores: the next, + 1 */
     _Atomic uint64_t copies[2][HF_RULES_WORDS];
@@ -84,7 +85,7 @@ _Static_assert(sizeof(struct hf_inventory_cell) == 256, "the first line is the h
 /* Takes `qty` units by a CAS, if nothing but their number stands against it. */
 enum hf_claim {
     HF_CLAIM_DONE,
-    HF_CLAIM_TOO_FEW, /* fewer units than that, and no hold that could have lapsed */
+    HF_CLAIM_TOO_FEW, /* fewer units than that, no hold that could have lapsed, none on their way */
     HF_CLAIM_INVOLVED, /* rules, a waiting list, an operation over several words, holds: look closely */
 };
 
@@ -109,9 +110,9 @@ struct hf_rules_mark hf_inventory_rules_mark(const struct hf_inventory_cell *cel
 uint64_t hf_inventory_load(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
                            struct hf_rules *copy, uint32_t *rules);
 
-/* Before a refusal for these rules: makes sure that they are in force. */
-void hf_inventory_settle(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
-                         uint32_t rules);
+/* Before a refusal for these rules, read at this word: makes sure that they are in force. *word is
+ * then the word at which they are. False: it has changed meanwhile. */
+bool hf_inventory_settle(struct hf_inventory_cell *cell, uint32_t rules, uint64_t *word);
 
 /* Makes these the settings in force. By whoever has the right to. *change of the sell limit is
  * applied to the amount at the same instant: 0, or less. False: strict, and the amount would be

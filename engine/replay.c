@@ -37,6 +37,10 @@ static bool is_later(uint32_t one, uint32_t other)
 
 static void see_version(struct hf_replay_inventory *inventory, uint32_t version)
 {
+    /* Version 0.1.0 wrote none with what took no units: one change each. */
+    inventory->unversioned += version == 0;
+    if (version == 0)
+        return;
     if (!inventory->versioned || is_later(version, inventory->version))
         inventory->version = version;
     inventory->versioned = true;
@@ -274,7 +278,8 @@ static void begin_counters(struct hf_replay *replay, uint32_t number)
     const struct hf_replay_inventory *known = &replay->inventories[number];
     struct hf_rules rules;
     hf_inventory_copy_settings(cell, &rules);
-    uint64_t word = hf_word_make((int32_t)rules.settings.sell_limit, known->version + VERSION_SKIP);
+    uint64_t word = hf_word_make((int32_t)rules.settings.sell_limit,
+                                 known->version + known->unversioned + VERSION_SKIP);
     bool closes = (rules.settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
     if (known->closed ||
         (closes && known->sold_out && is_later(known->sold_out_version, known->settings_version)))

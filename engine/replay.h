@@ -27,6 +27,7 @@
 /* What the log told of an inventory, beside its cell. */
 struct hf_replay_inventory {
     uint32_t version;          /* the highest so far */
+    uint32_t unversioned;      /* changes that carried none */
     uint32_t settings_version; /* that its settings carry */
     uint32_t sold_out_version; /* that the newest image with SOLD_OUT carries */
     bool versioned, sold_out, closed;

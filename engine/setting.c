@@ -15,7 +15,7 @@
 
 static bool take_right(struct hf_inventory_cell *cell)
 {
-    uint32_t free = 0;
+    uint16_t free = 0;
     return hf_cas_acq_rel(&cell->setting, &free, 1); /* pairs with leave_right() */
 }
 

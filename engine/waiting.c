@@ -74,6 +74,12 @@ static void unlink_from_list(struct hf_region *region, struct hf_inventory_cell 
     hf_store_relaxed(&cell->waiting_count, hf_load_relaxed(&cell->waiting_count) - 1);
 }
 
+static void tell_if_open(struct hf_actor *actor, struct hf_inventory_cell *cell, uint64_t word)
+{
+    if (hf_word_available(word) > 0 && (word & HF_WORD_SEALED) == 0)
+        hf_units_tell_again(actor, cell, word);
+}
+
 /* The list is empty: what there is, is for sale. */
 static void open_sale(struct hf_actor *actor, struct hf_inventory_cell *cell)
 {
@@ -84,8 +90,7 @@ static void open_sale(struct hf_actor *actor, struct hf_inventory_cell *cell)
             return;
         opened = hf_word_moved(word, hf_word_available(word)) & ~HF_WORD_WAITING;
     } while (!hf_cas_acq_rel(&cell->word, &word, opened)); /* pairs with the claims */
-    if (hf_word_available(opened) > 0 && (opened & HF_WORD_SEALED) == 0)
-        hf_units_tell_again(actor, cell, opened);
+    tell_if_open(actor, cell, opened);
 }
 
 void hf_waiting_remove(struct hf_actor *actor, struct hf_inventory_cell *cell, uint32_t number)
@@ -107,6 +112,8 @@ struct offer {
     struct hf_image_notes notes;
     struct hf_customer_cell *counter;
     uint64_t counted; /* word of the counter */
+    bool ends;        /* the list: the units of its last one are taken */
+    uint64_t opened;  /* the word that ended it */
 };
 
 enum served {
@@ -115,11 +122,22 @@ enum served {
     LATER,   /* cannot be told now: among the chores */
 };
 
-/* Takes the units, and counts them. False: a word has changed meanwhile. */
+/* With the right: nobody else is in the list. */
+static bool is_last(const struct hf_inventory_cell *cell, uint32_t number)
+{
+    return cell->waiting_first == number && cell->waiting_last == number;
+}
+
+/* Takes the units, and counts them. The list ends at the same instant with the last who gets some:
+ * nobody sees the offer and is then refused for the list. False: a word has changed meanwhile. */
 static bool take_units(struct hf_actor *actor, struct offer *offer, uint64_t word)
 {
     uint32_t qty = offer->after.qty;
     uint64_t taken = hf_word_moved(word, hf_word_available(word) - (int32_t)qty);
+    offer->ends = is_last(offer->inventory, offer->number);
+    if (offer->ends)
+        taken &= ~HF_WORD_WAITING;
+    offer->opened = taken;
     offer->notes.inventory_version = hf_word_version(taken);
     if (offer->counter == NULL)
         return hf_cas_acq_rel(&offer->inventory->word, &word, taken); /* pairs with the releases */
@@ -161,6 +179,10 @@ static void record(struct hf_actor *actor, struct offer *offer, uint64_t due_ns)
     unlink_from_list(region, offer->inventory, offer->number);
     hf_store_release(&region->terms[offer->number].due_ns, due_ns);
     offer->after.lsn = hf_log_reservation(actor, &offer->after, &offer->notes);
+    if (offer->ends)
+        tell_if_open(actor, offer->inventory, offer->opened);
+    else if (offer->inventory->waiting_first == 0)
+        open_sale(actor, offer->inventory); /* before anybody sees that the last was dropped */
     hf_reservation_store(offer->cell, &offer->after);
     uint64_t kept = offer->word & HF_WORD_TERMS;
     if (offer->counter != NULL)
@@ -185,6 +207,7 @@ static void refuse_offer(struct hf_actor *actor, struct offer *offer)
 {
     hf_customers_drop(&actor->engine->customers, &actor->engine->region.mcas, offer->counter);
     offer->counter = NULL;
+    offer->ends = false;
     offer->after.state = HF_STATE_CANCELLED;
     offer->notes.reason = HF_REASON_LIMIT;
     offer->notes.inventory_version =
@@ -240,6 +263,11 @@ static enum served serve_one(struct hf_actor *actor, struct hf_inventory_cell *c
         uint64_t word = hf_inventory_load(&actor->engine->region.mcas, cell, &rules, &bits);
         if (hf_word_available(word) < (int32_t)offer.after.qty) {
             give_up_offer(actor, &offer);
+            return TOO_FEW;
+        }
+        bool skips = cell->waiting_first != number;
+        if (skips && (rules.settings.flags & HF_INVENTORY_SKIP) == 0) {
+            give_up_offer(actor, &offer); /* SKIP was taken back just now */
             return TOO_FEW;
         }
         if (!find_count(actor, &offer, &rules, bits, &allowed)) {

@@ -246,7 +246,12 @@ static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connect
         return begin_hash(handler, connection, lsn) ? stall(connection, HF_STALL_BUSY)
                                                     : HF_HANDLED_NO_MEMORY;
     case HF_HASHING_DONE:
-        break;
+        /* What is retained was decided by the log's time when it began. */
+        if (hash->forget_before_ns == hf_engine_forget_before_ns(&handler->server->store->engine) ||
+            connection->hash_tries == HASH_TRIES)
+            break;
+        return begin_hash(handler, connection, lsn) ? stall(connection, HF_STALL_BUSY)
+                                                    : HF_HANDLED_NO_MEMORY;
     }
     struct hf_awaiting *awaiting = await_commit(handler, connection, lsn);
     awaiting->frame_bytes =

@@ -353,16 +353,19 @@ static enum exit_status read_options(const struct line *line, struct task *task)
     return EXIT_OK;
 }
 
+/* NULL: there is no such command. */
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+/* The words behind the command. */
 static enum exit_status read_words(const struct line *line, struct task *task)
 {
-    if (line->word_count == 0)
-        return bad_usage("a command is missing");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(line->words[0], commands[i].name) == 0)
-            task->command = &commands[i];
-    }
-    if (task->command == NULL)
-        return bad_usage("unknown command %s", line->words[0]);
     bool names_one = task->command->bit == FOR_HISTORY;
     if (line->word_count == 1)
         return bad_usage("the directory is missing");
@@ -387,7 +390,12 @@ static enum exit_status run(int argc, char **argv)
         fputs(line.help ? help : "holdfast-wal " HF_VERSION "\n", stdout);
         return EXIT_OK;
     }
+    if (line.word_count == 0)
+        return bad_usage("a command is missing");
     task.json = line.json;
+    task.command = find_command(line.words[0]);
+    if (task.command == NULL)
+        return bad_usage("unknown command %s", line.words[0]);
     status = read_words(&line, &task);
     if (status == EXIT_OK)
         status = read_options(&line, &task);

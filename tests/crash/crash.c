@@ -4,16 +4,23 @@
  *
  *   crash --cycles N --programs BUILDDIR [--seed N] [--dir DIR] [--keep]
  *
- * One cycle: eight clients load the server with reserves and cancels, on three hot inventories that
- * are mostly sold out and on two hundred others; with repeats, reused ids, the same id on two
- * connections at once, lookups of what is in flight. At a random moment, right behind a burst of
- * requests, SIGKILL (every few cycles SIGTERM, which must end with exit status 0). Half of the
- * clients stay and reconnect by themselves, the others are closed and leave unknowns. The server is
- * started again, now and then killed once more while it recovers. Then
- *   1. all unknowns are resolved, by repeating the id or by looking it up;
- *   2. the cycle as a whole is judged (tests/lib/model.h tells what that means);
+ * One cycle: eight clients load the server, with two loads at once on different inventories.
+ *   plain     reserves and cancels, on three hot inventories that are mostly sold out and on two
+ *             hundred others; with repeats, reused ids, the same id on two connections at once,
+ *             lookups of what is in flight. tests/lib/model.h knows from outside what is right.
+ *   bookings  all operations (tests/lib/bookings.h): holds that lapse under load and while nobody
+ *             runs, confirms, extensions, changes, moves, waiting lists with offers, batches,
+ *             settings changed while units are sold. tests/lib/witness.h holds all that was told
+ *             against the log.
+ * At a random moment, right behind a burst of requests, SIGKILL (every few cycles SIGTERM, which
+ * must end with exit status 0). Half of the clients stay and reconnect by themselves, the others are
+ * closed and leave unknowns. The server is started again, now and then killed once more while it
+ * recovers, now and then with a retention of a few seconds. Then
+ *   1. all unknowns are resolved, by repeating the request or by looking its ids up;
+ *   2. the cycle as a whole is judged, by the model and by the witness;
  *   3. every id of the cycle, and a sample of older ones (at the end: all), is looked up;
- *   4. every inventory's sums are compared with those of the clients;
+ *   4. once nothing moves, every inventory's sums are compared with those of the clients and of the
+ *      log, nobody may wait for units that are free, and no lapsed hold may stand;
  *   5. the live state hash is compared with the one that holdfast-wal finds in the log.
  *
  * The moments are random, so a seed repeats the choices but not the interleaving.
@@ -29,8 +36,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "tests/lib/bookings.h"
 #include "tests/lib/model.h"
 #include "tests/lib/process.h"
+#include "tests/lib/witness.h"
 
 #define CLIENTS            8
 #define DEPTH              32
@@ -43,6 +52,10 @@
 #define STOP_EVERY_CYCLES  10
 #define PROGRESS_PERIOD_S  10
 #define MAX_RESOLVE_PASSES 8
+#define REST_TIMEOUT_S     20 /* until lapsed holds are noticed, offers made, and nothing moves */
+#define OVERDUE_NS         (1000 * HF_NS_PER_MS) /* a lapsed hold is noticed sooner */
+#define DEFAULT_RETAIN_NS  (24 * 3600 * HF_NS_PER_S)
+#define SLOW_CYCLE_NS      (1500 * HF_NS_PER_MS) /* what a repeat needs may be forgotten by then */
 
 static volatile sig_atomic_t interrupted;
 
@@ -62,12 +75,17 @@ struct durations {
 struct crash {
     struct options options;
     struct hf_model *model;
+    struct hf_witness witness;
+    struct hf_bookings bookings;
     struct hf_daemon server;
     char directory[HF_DIRECTORY_TEXT_BYTES];
     char program[512], wal_program[512], listen[64];
     struct hf_client *clients[CLIENTS];
     uint64_t random;
-    unsigned cycle, kills, stops, interrupted_starts;
+    unsigned cycle, kills, stops, interrupted_starts, short_retentions;
+    unsigned retain_s;  /* of the server that runs, or is about to; 0: as it comes */
+    uint64_t latest_ns; /* how long the latest cycle took */
+    uint32_t judged_bookings;
     uint64_t next_customer;
     struct durations durations;
 };
@@ -91,9 +109,15 @@ static uint32_t random_between(struct crash *crash, uint32_t low, uint32_t high)
     return low + random_below(crash, high - low + 1);
 }
 
+static const char *violation_of(const struct crash *crash)
+{
+    const char *violation = hf_model_violation(crash->model);
+    return violation ? violation : hf_witness_violation(&crash->witness);
+}
+
 static bool failed(const struct crash *crash)
 {
-    return hf_model_violation(crash->model) != NULL || interrupted;
+    return violation_of(crash) != NULL || interrupted;
 }
 
 static void on_signal(int number)
@@ -109,6 +133,13 @@ static void on_answer(void *context, const struct hf_reply *reply)
     hf_model_answer(context, reply);
 }
 
+static void on_booking_answer(void *context, const struct hf_reply *reply)
+{
+    struct hf_asking *asking = context;
+    struct crash *crash = asking->context;
+    hf_bookings_answer(&crash->bookings, asking, reply);
+}
+
 static void open_client(struct crash *crash, unsigned client)
 {
     const struct hf_client_options options = {.server = crash->listen,
@@ -121,6 +152,13 @@ static void submit(struct crash *crash, unsigned client, struct hf_model_request
 {
     HF_CHECK(hf_client_submit(crash->clients[client], &request->wire, on_answer, request, NULL) ==
              0);
+}
+
+static void submit_booking(struct crash *crash, unsigned client, struct hf_asking *asking)
+{
+    asking->context = crash;
+    HF_CHECK(hf_client_submit(crash->clients[client], &asking->wire, on_booking_answer, asking,
+                              NULL) == 0);
 }
 
 static size_t outstanding(const struct crash *crash)
@@ -236,7 +274,9 @@ static unsigned ask_something(struct crash *crash, unsigned client)
     uint32_t dice = random_below(crash, 100);
     struct hf_model_reservation *active = dice < 50 ? NULL : any_active(crash);
     struct hf_model_reservation *touched = dice < 93 ? NULL : any_touched(crash);
-    if (dice >= 50 && dice < 74 && active) {
+    if (crash->retain_s != 0 && dice >= 50 && dice < 78) {
+        ask_new(crash, client); /* what is cancelled may soon be forgotten */
+    } else if (dice >= 50 && dice < 74 && active) {
         ask(crash, client, HF_OP_CANCEL, active);
     } else if (dice >= 74 && dice < 78 && active) {
         ask(crash, client, HF_OP_CANCEL, active);
@@ -249,7 +289,7 @@ static unsigned ask_something(struct crash *crash, unsigned client)
     } else if (dice >= 86 && dice < 90) {
         ask(crash, other, HF_OP_RESERVE, ask_new(crash, client));
         return 2;
-    } else if (dice >= 90 && dice < 93) {
+    } else if (dice >= 90 && dice < 93 && crash->retain_s == 0) {
         ask(crash, client, HF_OP_CANCEL, ask_new(crash, client));
         return 2;
     } else if (dice >= 93 && dice < 98 && touched) {
@@ -272,7 +312,12 @@ static unsigned ask_many(struct crash *crash, unsigned count)
         for (unsigned i = 0; i < CLIENTS && asked < count; i++) {
             if (hf_client_outstanding(crash->clients[i]) >= DEPTH)
                 continue;
-            asked += ask_something(crash, i);
+            if (random_below(crash, 2)) {
+                submit_booking(crash, i, hf_bookings_ask(&crash->bookings));
+                asked++;
+            } else {
+                asked += ask_something(crash, i);
+            }
             progress = true;
         }
     }
@@ -333,25 +378,64 @@ static void stop_server(struct crash *crash)
     crash->stops++;
 }
 
-/* Half of the clients vanish: what they had in flight is unknown from now on. */
+/*
+ * Half of the clients vanish: what they had in flight is unknown from now on. All of them, if the
+ * next server soon forgets: a request that is sent again after that is a new one.
+ */
 static void replace_clients(struct crash *crash)
 {
     for (unsigned i = 0; i < CLIENTS; i++)
-        if (random_below(crash, 2)) {
+        if (crash->retain_s != 0 || random_below(crash, 2)) {
             hf_client_close(crash->clients[i]);
             open_client(crash, i);
         }
 }
 
+/* The server is gone. In some cycles the next one soon forgets what is finished. */
+static void choose_retention(struct crash *crash)
+{
+    bool is_short = random_below(crash, 3) == 0 && crash->latest_ns < SLOW_CYCLE_NS;
+    crash->retain_s = is_short ? random_between(crash, 3, 6) : 0;
+    crash->short_retentions += is_short;
+    hf_model_set_forgetful(crash->model, is_short);
+    hf_witness_end_run(&crash->witness,
+                       is_short ? crash->retain_s * HF_NS_PER_S : DEFAULT_RETAIN_NS);
+}
+
+static void retention_text(const struct crash *crash, char text[16])
+{
+    if (crash->retain_s != 0)
+        snprintf(text, 16, "%us", crash->retain_s);
+    else
+        snprintf(text, 16, "24h");
+}
+
 static void server_options(struct crash *crash, struct hf_daemon_options *options)
 {
-    static const char *extra[] = {"--segment-bytes", "1048576", "--workers", NULL, NULL};
+    static char retain[16];
+    static const char *extra[] = {"--segment-bytes", "1048576", "--workers", NULL,
+                                  "--retain",        retain,    NULL};
     static const char *const workers[] = {"1", "2", "3", "8"};
     extra[3] = workers[random_below(crash, 4)];
+    retention_text(crash, retain);
     *options = (struct hf_daemon_options){.program = crash->program,
                                           .directory = crash->directory,
                                           .listen = crash->listen,
                                           .extra = extra};
+}
+
+static uint64_t acknowledged_lsn(const struct crash *crash)
+{
+    uint64_t plain = hf_model_figures(crash->model)->lsn;
+    return plain > crash->witness.figures.lsn ? plain : crash->witness.figures.lsn;
+}
+
+static void tell_clock(struct crash *crash)
+{
+    struct hf_reply reply;
+    uint64_t asked_ns = hf_monotonic_now_ns();
+    call(crash, HF_OP_INFO, 0, &reply);
+    hf_witness_begin_run(&crash->witness, reply.info.now_ns, asked_ns, hf_monotonic_now_ns());
 }
 
 /* Starts the server; now and then kills it on its way, once or twice. */
@@ -371,14 +455,27 @@ static void start_server(struct crash *crash, uint64_t *gone_ns)
     }
     if (hf_daemon_start(&crash->server, &options) < 0)
         hf_model_contradict(crash->model, "%s", crash->server.error);
-    else if (crash->server.recovery.lsn < hf_model_figures(crash->model)->lsn)
+    else if (crash->server.recovery.lsn < acknowledged_lsn(crash))
         hf_model_contradict(crash->model, "recovered up to LSN %llu, but %llu was acknowledged",
                             (unsigned long long)crash->server.recovery.lsn,
-                            (unsigned long long)hf_model_figures(crash->model)->lsn);
+                            (unsigned long long)acknowledged_lsn(crash));
+    if (!failed(crash))
+        tell_clock(crash);
     crash->durations.start_ns += hf_monotonic_now_ns() - began_ns;
 }
 
 /* ---- after the restart ---- */
+
+#define MAX_LISTED (MAX_INVENTORIES + HF_WITNESS_INVENTORIES)
+
+/* What a server says when it rests. */
+struct rest {
+    struct hf_inventory inventories[MAX_LISTED];
+    uint32_t count;
+    struct hf_reply live; /* STATE_HASH */
+    uint64_t hash;        /* from the log */
+    uint64_t date_ns;     /* of the server's clock */
+};
 
 /* Asks about every unknown id, in one of the ways that decide it. Returns how many there were. */
 static unsigned resolve_pass(struct crash *crash)
@@ -390,7 +487,8 @@ static unsigned resolve_pass(struct crash *crash)
         if (!reservation->reserve_unknown && !reservation->cancel_unknown)
             continue;
         enum hf_operation repeat = reservation->cancel_unknown ? HF_OP_CANCEL : HF_OP_RESERVE;
-        enum hf_operation operation = random_below(crash, 2) ? repeat : HF_OP_RESERVATION_GET;
+        bool again = random_below(crash, 2) && crash->retain_s == 0;
+        enum hf_operation operation = again ? repeat : HF_OP_RESERVATION_GET;
         submit(crash, unknown++ % CLIENTS,
                hf_model_ask(model, operation, reservation, HF_MODEL_RESOLVE));
     }
@@ -403,6 +501,19 @@ static unsigned resolve_pass(struct crash *crash)
     return unknown;
 }
 
+/* Asks again about the bookings' requests that ended unknown, from `first` on. Returns how many. */
+static unsigned resolve_bookings(struct crash *crash, uint32_t first)
+{
+    struct hf_witness *witness = &crash->witness;
+    unsigned unknown = 0;
+    for (uint32_t i = first, end = witness->asking_count; i < end; i++)
+        if (witness->askings[i]->end == HF_WITNESS_UNKNOWN)
+            submit_booking(crash, unknown++ % CLIENTS,
+                           hf_bookings_resolve(&crash->bookings, witness->askings[i]));
+    finish_requests(crash);
+    return unknown;
+}
+
 static void resolve(struct crash *crash)
 {
     uint64_t began_ns = hf_monotonic_now_ns();
@@ -411,7 +522,33 @@ static void resolve(struct crash *crash)
     while (!failed(crash) && resolve_pass(crash) != 0)
         if (++passes > MAX_RESOLVE_PASSES)
             hf_model_contradict(crash->model, "unknown ids stay unknown");
+    uint32_t first = 0, end = crash->witness.asking_count;
+    for (passes = 0; !failed(crash) && resolve_bookings(crash, first) != 0; passes++) {
+        first = end;
+        end = crash->witness.asking_count;
+        if (passes > MAX_RESOLVE_PASSES)
+            hf_model_contradict(crash->model, "unknown requests stay unknown");
+    }
     crash->durations.resolve_ns += hf_monotonic_now_ns() - began_ns;
+}
+
+static void look_up_booking(struct crash *crash, uint32_t number)
+{
+    unsigned client = number % CLIENTS;
+    while (hf_client_outstanding(crash->clients[client]) >= LOOKUP_DEPTH && !failed(crash))
+        pump(crash, 20);
+    submit_booking(crash, client, hf_bookings_look_up(&crash->bookings, number));
+}
+
+/* Those since the last time, and a random sample of the older ones; or all of them. */
+static void look_up_bookings(struct crash *crash, bool all)
+{
+    uint32_t count = crash->bookings.count, first = all ? 0 : crash->judged_bookings;
+    for (uint32_t i = first; i < count && !failed(crash); i++)
+        look_up_booking(crash, i);
+    for (uint32_t i = 0; i < SAMPLE_IDS && first > 0 && !failed(crash); i++)
+        look_up_booking(crash, random_below(crash, first));
+    crash->judged_bookings = count;
 }
 
 static void look_up(struct crash *crash, struct hf_model_reservation *reservation)
@@ -432,33 +569,40 @@ static void look_up_ids(struct crash *crash, uint32_t first, bool all)
         look_up(crash, hf_model_reservation(crash->model, i));
     for (uint32_t i = 0; i < SAMPLE_IDS && first > 0 && !all && !failed(crash); i++)
         look_up(crash, hf_model_reservation(crash->model, random_below(crash, first)));
+    look_up_bookings(crash, all);
     finish_requests(crash);
     crash->durations.lookup_ns += hf_monotonic_now_ns() - began_ns;
 }
 
-static void check_inventories(struct crash *crash)
+static bool is_booking_inventory(uint64_t inventory_id)
 {
-    struct hf_reply page;
-    uint32_t from = 0, listed = 0, created = 0;
-    do {
-        call(crash, HF_OP_INVENTORY_LIST, from, &page);
-        for (uint32_t i = 0; i < page.count && !failed(crash); i++)
-            hf_model_check_inventory(crash->model, &page.inventories[i]);
-        listed += page.count;
-        from = (uint32_t)page.next;
-    } while (from != 0 && !failed(crash));
+    return inventory_id >= HF_WITNESS_FIRST_INVENTORY;
+}
+
+static void check_inventories(struct crash *crash, const struct rest *rest)
+{
+    uint32_t created = HF_BOOKING_INVENTORIES;
+    for (uint32_t i = 0; i < rest->count && !failed(crash); i++)
+        if (is_booking_inventory(rest->inventories[i].inventory_id))
+            hf_witness_check_inventory(&crash->witness, &rest->inventories[i]);
+        else
+            hf_model_check_inventory(crash->model, &rest->inventories[i]);
     for (uint32_t i = 0; i < hf_model_inventory_count(crash->model); i++)
         created += hf_model_inventory(crash->model, i)->created;
-    if (listed != created && !failed(crash))
-        hf_model_contradict(crash->model, "%u inventories listed, %u created", listed, created);
+    if (rest->count != created && !failed(crash))
+        hf_model_contradict(crash->model, "%u inventories listed, %u created", rest->count,
+                            created);
 }
 
 /* Runs `holdfast-wal verify` and reads the state hash that it prints. */
 static void verify_log(struct crash *crash, uint64_t *hash)
 {
     static char output[65536];
-    const char *const argv[] = {crash->wal_program, "verify", crash->directory, NULL};
+    char retain[16];
+    const char *const argv[] = {crash->wal_program, "verify", crash->directory,
+                                "--retain",         retain,   NULL};
     uint64_t began_ns = hf_monotonic_now_ns();
+    retention_text(crash, retain);
     int status = hf_process_run(argv, output, sizeof output);
     const char *line = strstr(output, "state_hash:");
     size_t length = strlen(output);
@@ -471,36 +615,70 @@ static void verify_log(struct crash *crash, uint64_t *hash)
     crash->durations.verify_ns += hf_monotonic_now_ns() - began_ns;
 }
 
-/* SAME-STATE: live, recovered and read from the log by a tool. Returns the hash. */
-static uint64_t check_state_hash(struct crash *crash)
+static void list_inventories(struct crash *crash, struct rest *rest)
 {
-    struct hf_reply live;
-    uint64_t hash = 0;
-    verify_log(crash, &hash);
+    struct hf_reply page;
+    uint32_t from = 0;
+    rest->count = 0;
+    do {
+        call(crash, HF_OP_INVENTORY_LIST, from, &page);
+        for (uint32_t i = 0; i < page.count && rest->count < MAX_LISTED && !failed(crash); i++)
+            rest->inventories[rest->count++] = page.inventories[i];
+        from = (uint32_t)page.next;
+    } while (from != 0 && !failed(crash));
+}
+
+/* Looks at everything. True if the server did not move meanwhile: then it all belongs together. */
+static bool look_around(struct crash *crash, struct rest *rest)
+{
+    struct hf_reply before, after;
+    call(crash, HF_OP_INFO, 0, &before);
+    list_inventories(crash, rest);
+    call(crash, HF_OP_STATE_HASH, 0, &rest->live);
+    if (!failed(crash))
+        verify_log(crash, &rest->hash);
+    if (!failed(crash))
+        hf_witness_judge(&crash->witness, crash->directory);
     if (failed(crash))
-        return 0;
-    call(crash, HF_OP_STATE_HASH, 0, &live);
-    if (failed(crash))
-        return 0;
-    if (live.lsn_before != live.lsn_after)
+        return false;
+    call(crash, HF_OP_INFO, 0, &after);
+    rest->date_ns = before.info.now_ns;
+    return before.info.commit_lsn + 1 == before.info.next_lsn &&
+           before.info.next_lsn == after.info.next_lsn;
+}
+
+/* Waits until the server rests: holds have lapsed, offers were made. Then all must fit: SAME-STATE
+ * (live, recovered and read from the log by a tool) and CONSERVATION. Returns the state hash. */
+static uint64_t check_at_rest(struct crash *crash)
+{
+    static struct rest rest;
+    char overdue[200] = "";
+    uint64_t deadline_ns = hf_monotonic_now_ns() + REST_TIMEOUT_S * HF_NS_PER_S;
+    while (!look_around(crash, &rest) ||
+           hf_witness_is_overdue(&crash->witness, rest.date_ns - OVERDUE_NS, overdue,
+                                 sizeof overdue)) {
+        if (!failed(crash) && hf_monotonic_now_ns() > deadline_ns)
+            hf_model_contradict(crash->model, "the server does not come to rest: %s", overdue);
+        if (failed(crash))
+            return 0;
+        pump(crash, 5);
+    }
+    if (rest.live.lsn_before != rest.live.lsn_after)
         hf_model_contradict(crash->model, "an idle server moved from LSN %llu to %llu",
-                            (unsigned long long)live.lsn_before,
-                            (unsigned long long)live.lsn_after);
-    if (live.state_hash != hash)
-        hf_model_contradict(crash->model,
-                            "SAME-STATE: live state hash %016llx, from the log %016llx",
-                            (unsigned long long)live.state_hash, (unsigned long long)hash);
-    if (live.reservations != hf_model_figures(crash->model)->grants)
-        hf_model_contradict(crash->model, "the server holds %llu reservations, its clients %llu",
-                            (unsigned long long)live.reservations,
-                            (unsigned long long)hf_model_figures(crash->model)->grants);
-    return hash;
+                            (unsigned long long)rest.live.lsn_before,
+                            (unsigned long long)rest.live.lsn_after);
+    if (rest.live.state_hash != rest.hash)
+        hf_model_contradict(
+            crash->model, "SAME-STATE: live state hash %016llx, from the log %016llx",
+            (unsigned long long)rest.live.state_hash, (unsigned long long)rest.hash);
+    check_inventories(crash, &rest);
+    return rest.hash;
 }
 
 static void run_cycle(struct crash *crash)
 {
     uint32_t first = hf_model_reservation_count(crash->model);
-    uint64_t gone_ns, began_ns;
+    uint64_t gone_ns, began_ns, cycle_began_ns = hf_monotonic_now_ns();
     load(crash);
     if (failed(crash))
         return;
@@ -513,6 +691,7 @@ static void run_cycle(struct crash *crash)
     }
     gone_ns = hf_monotonic_now_ns();
     crash->durations.stop_ns += gone_ns - began_ns;
+    choose_retention(crash);
     replace_clients(crash);
     if (!failed(crash))
         start_server(crash, &gone_ns);
@@ -524,9 +703,8 @@ static void run_cycle(struct crash *crash)
     if (!failed(crash))
         look_up_ids(crash, first, false);
     if (!failed(crash))
-        check_inventories(crash);
-    if (!failed(crash))
-        check_state_hash(crash);
+        check_at_rest(crash);
+    crash->latest_ns = hf_monotonic_now_ns() - cycle_began_ns;
 }
 
 /* ---- the whole ---- */
@@ -538,9 +716,15 @@ static void first_start(struct crash *crash)
     snprintf(crash->listen, sizeof crash->listen, "127.0.0.1:%u", port);
     for (unsigned i = 0; i < CLIENTS; i++)
         open_client(crash, i);
+    hf_witness_end_run(&crash->witness, DEFAULT_RETAIN_NS);
     start_server(crash, &gone_ns);
     if (failed(crash))
         return;
+    struct hf_asking *asking;
+    while ((asking = hf_bookings_set_up(&crash->bookings)) != NULL) {
+        submit_booking(crash, 0, asking); /* each before the next, and before any sale */
+        finish_requests(crash);
+    }
     for (unsigned i = 0; i < HOT_INVENTORIES; i++)
         ask_inventory(crash, 8u << (2 * i));
     for (unsigned i = 0; i < WIDE_INVENTORIES; i++)
@@ -557,13 +741,14 @@ static void last_checks(struct crash *crash)
     look_up_ids(crash, 0, true);
     if (failed(crash))
         return;
-    check_inventories(crash);
-    live = check_state_hash(crash);
+    live = check_at_rest(crash);
     if (failed(crash))
         return;
+    uint64_t rested_lsn = crash->witness.annals.last_lsn;
     stop_server(crash);
     verify_log(crash, &stopped);
-    if (live != stopped)
+    hf_witness_judge(&crash->witness, crash->directory);
+    if (live != stopped && crash->witness.annals.last_lsn == rested_lsn)
         hf_model_contradict(crash->model, "SAME-STATE: %016llx before the last stop, %016llx after",
                             (unsigned long long)live, (unsigned long long)stopped);
 }
@@ -573,17 +758,47 @@ static double seconds(uint64_t duration_ns)
     return (double)duration_ns / (double)HF_NS_PER_S;
 }
 
+static unsigned long long done(const struct crash *crash, enum hf_operation operation)
+{
+    return crash->witness.figures.by_operation[operation];
+}
+
+static void print_bookings(const struct crash *crash)
+{
+    const struct hf_witness_figures *figures = &crash->witness.figures;
+    printf("crash: bookings: requests=%llu yes=%llu no=%llu unknown=%llu repeated=%llu resent=%llu "
+           "records=%llu reserved=%llu held=%llu joined=%llu confirmed=%llu released=%llu "
+           "cancelled=%llu extended=%llu changed=%llu moved=%llu left=%llu expired=%llu "
+           "offers=%llu reacquired=%llu batches=%llu batch_records=%llu settings=%llu "
+           "forgotten=%llu short_retentions=%u\n",
+           (unsigned long long)figures->requests, (unsigned long long)figures->yes,
+           (unsigned long long)figures->no, (unsigned long long)figures->unknown,
+           (unsigned long long)figures->repeated, (unsigned long long)figures->resent,
+           (unsigned long long)figures->records, done(crash, HF_OP_RESERVE),
+           done(crash, HF_OP_HOLD), done(crash, HF_OP_JOIN), done(crash, HF_OP_CONFIRM),
+           done(crash, HF_OP_RELEASE), done(crash, HF_OP_CANCEL), done(crash, HF_OP_EXTEND),
+           done(crash, HF_OP_CHANGE), done(crash, HF_OP_MOVE), done(crash, HF_OP_LEAVE),
+           (unsigned long long)figures->expired, (unsigned long long)figures->offers,
+           (unsigned long long)figures->reacquired, (unsigned long long)figures->batches,
+           (unsigned long long)figures->batch_records, (unsigned long long)figures->settings,
+           (unsigned long long)figures->forgotten, crash->short_retentions);
+}
+
 static void print_figures(const struct crash *crash, const char *verdict)
 {
     const struct hf_model_figures *figures = hf_model_figures(crash->model);
+    const struct hf_witness_figures *bookings = &crash->witness.figures;
+    print_bookings(crash);
     printf("crash: cycles=%u acknowledged=%llu refused=%llu unknown=%llu repeated=%llu reused=%llu "
            "resent=%llu lost=%u kills=%u stops=%u interrupted_starts=%u lsn=%llu %s\n",
-           crash->cycle, (unsigned long long)(figures->grants + figures->cancels),
-           (unsigned long long)figures->refusals, (unsigned long long)figures->unknown,
-           (unsigned long long)figures->repeats, (unsigned long long)figures->reuses,
-           (unsigned long long)figures->resent, hf_model_violation(crash->model) ? 1u : 0u,
-           crash->kills, crash->stops, crash->interrupted_starts, (unsigned long long)figures->lsn,
-           verdict);
+           crash->cycle, (unsigned long long)(figures->grants + figures->cancels + bookings->yes),
+           (unsigned long long)(figures->refusals + bookings->no),
+           (unsigned long long)(figures->unknown + bookings->unknown),
+           (unsigned long long)(figures->repeats + bookings->repeated),
+           (unsigned long long)figures->reuses,
+           (unsigned long long)(figures->resent + bookings->resent), violation_of(crash) ? 1u : 0u,
+           crash->kills, crash->stops, crash->interrupted_starts,
+           (unsigned long long)acknowledged_lsn(crash), verdict);
     fflush(stdout);
 }
 
@@ -605,7 +820,7 @@ static void run_cycles(struct crash *crash)
                seconds(crash->durations.load_ns), seconds(crash->durations.stop_ns),
                seconds(crash->durations.start_ns), seconds(crash->durations.resolve_ns),
                seconds(crash->durations.lookup_ns), seconds(crash->durations.verify_ns),
-               (unsigned long long)hf_model_figures(crash->model)->lsn);
+               (unsigned long long)acknowledged_lsn(crash));
         fflush(stdout);
     }
     if (!failed(crash))
@@ -615,7 +830,7 @@ static void run_cycles(struct crash *crash)
 /* Tells the outcome. Returns the exit status. */
 static int conclude(struct crash *crash)
 {
-    const char *violation = hf_model_violation(crash->model);
+    const char *violation = violation_of(crash);
     bool keep = crash->options.keep || violation;
     char messages[4096];
     if (violation) {
@@ -627,7 +842,8 @@ static int conclude(struct crash *crash)
     }
     hf_daemon_forget(&crash->server);
     if (keep)
-        printf("crash: the data stay in %s\n", crash->directory);
+        printf("crash: the data stay in %s: see holdfast-wal dump, and history of what is named\n",
+               crash->directory);
     else
         hf_directory_remove(crash->directory);
     print_figures(crash, violation ? "FAILED" : interrupted ? "interrupted" : "ok");
@@ -694,6 +910,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     crash->random = crash->options.seed;
     crash->model = hf_model_open();
+    hf_bookings_open(&crash->bookings, &crash->witness, crash->options.seed);
     snprintf(crash->program, sizeof crash->program, "%s/holdfastd", crash->options.programs);
     snprintf(crash->wal_program, sizeof crash->wal_program, "%s/holdfast-wal",
              crash->options.programs);
@@ -711,6 +928,8 @@ int main(int argc, char **argv)
         if (crash->clients[i])
             hf_client_close(crash->clients[i]);
     hf_model_close(crash->model);
+    hf_bookings_close(&crash->bookings);
+    hf_witness_close(&crash->witness);
     free(crash);
     return status;
 }

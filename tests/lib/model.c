@@ -53,6 +53,7 @@ struct hf_model {
 
     struct hf_model_request *free_requests;
     struct hf_model_figures figures;
+    bool forgetful; /* NOT_FOUND is a right answer for what is cancelled */
     char violation[600];
 };
 
@@ -413,7 +414,8 @@ static void learn_refusal(struct hf_model_request *request, const struct hf_repl
 {
     struct hf_model *model = request->model;
     struct hf_model_reservation *known = request->reservation;
-    if (request->granted_before)
+    bool forgotten = model->forgetful && request->cancelled_before && reply->result == HF_NOT_FOUND;
+    if (request->granted_before && !forgotten)
         hf_model_contradict(
             model, "%s of %s got %s, but its grant was acknowledged before (LSN %llu)",
             request->wire.operation == HF_OP_RESERVE  ? "a repeat"
@@ -641,6 +643,11 @@ void hf_model_settle(struct hf_model *model, uint64_t gone_ns)
     }
     model->touched_count = 0;
     model->refusal_count = 0;
+}
+
+void hf_model_set_forgetful(struct hf_model *model, bool forgetful)
+{
+    model->forgetful = forgetful;
 }
 
 void hf_model_check_inventory(struct hf_model *model, const struct hf_inventory *said)

@@ -104,8 +104,12 @@ void hf_reference_set_inventory(struct hf_world *world, const struct hf_request 
 {
     const struct hf_world_inventory *there = hf_world_find_inventory(world, request->inventory_id);
     const struct hf_settings_change *change = &request->change;
+    static const struct hf_world_inventory no_rules; /* what contradicts itself needs no other */
     expected->any_repeated = true; /* whether setting what is set already is a repeat is not said */
-    if (there == NULL) {
+    if (contradiction(&no_rules, change) != 0) {
+        expected->result = HF_BAD_FIELD;
+        expected->fields = contradiction(&no_rules, change);
+    } else if (there == NULL) {
         hf_reference_expect_inventory(world, request->inventory_id, 0, expected);
     } else if ((request->flags & HF_REQUEST_EXPECT_VERSION) &&
                !(there->version_known && there->version == request->expected)) {

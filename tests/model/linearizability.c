@@ -10,7 +10,9 @@
  * what others asked for. Each request and each answer is stamped by one shared counter, refusals
  * like the rest. When all are done, the round is a history; the final state is read as one more
  * operation behind all others, sums and reservations; and the reference model is the sequential
- * machine that the search tries orders with (linearize.h). What shares no inventory is searched
+ * machine that the search tries orders with (linearize.h). Some holds lapsed just before a round
+ * begins, and some who wait get units in it: that the server notices the ones and makes the others
+ * an offer are steps of the machine's own. What shares no inventory is searched
  * apart from the rest (a history is linearizable if its parts over separate objects are).
  *
  * --take-and-undo shows that the search sees: batches are then performed by the mistake that it is
@@ -36,9 +38,10 @@
 #define OPERATIONS_MAX  (THREADS_MAX * EACH + 1)
 #define INVENTORIES_MAX 4u
 #define LINES_MAX       4u
-#define IDS_MAX         (THREADS_MAX * EACH * LINES_MAX)
-#define NOW_NS          1000000000000ull /* time stands still in a round */
+#define BEGIN_NS        1000000000000ull
 #define TTL_NS          1000000000ull
+#define LAPSED_MAX      4u /* holds whose deadline is the instant at which a round begins */
+#define IDS_MAX         (THREADS_MAX * EACH * LINES_MAX + LAPSED_MAX)
 #define STEPS_MAX       2000000u
 _Static_assert(OPERATIONS_MAX <= HF_LINEARIZE_OPERATIONS, "a round is one history");
 
@@ -68,6 +71,10 @@ static struct program {
     unsigned threads;
     uint64_t seed, round;
     struct hf_random random; /* of the plans */
+
+    uint64_t now_ns; /* time stands still in a round */
+    uint32_t lapsed_count;
+    uint32_t lapsed[LAPSED_MAX]; /* numbers of ids */
 
     /* The round: planned by thread 0, then each thread writes to its own operations. */
     uint32_t inventory_count;
@@ -162,7 +169,7 @@ static struct hf_line plan_change(uint32_t number)
     static const enum hf_operation kinds[] = {HF_OP_CONFIRM, HF_OP_RELEASE, HF_OP_CANCEL,
                                               HF_OP_CANCEL,  HF_OP_CHANGE,  HF_OP_MOVE,
                                               HF_OP_EXTEND,  HF_OP_LEAVE};
-    return (struct hf_line){
+    struct hf_line line = {
         .operation = kinds[below(program.joins ? 8 : 7)],
         .id = id_of(number),
         .inventory_id = inventory_id_of(program.id_inventory[number]),
@@ -171,6 +178,11 @@ static struct hf_line plan_change(uint32_t number)
         .ttl_ns = TTL_NS + below(2),
         .expected = chance(20) ? 1 + below(2) : 0,
     };
+    if (line.operation == HF_OP_CONFIRM && chance(50)) {
+        line.flags = HF_REQUEST_REACQUIRE;
+        line.new_id = id_of(new_id(program.id_inventory[number], true));
+    }
+    return line;
 }
 
 static void take_line(struct operation *operation, const struct hf_line *line)
@@ -183,6 +195,8 @@ static void take_line(struct operation *operation, const struct hf_line *line)
     request->qty = line->qty;
     request->ttl_ns = line->ttl_ns;
     request->expected = line->expected;
+    request->flags = line->flags;
+    request->new_id = line->new_id;
 }
 
 static void plan_single(struct operation *operation)
@@ -191,8 +205,10 @@ static void plan_single(struct operation *operation)
     struct hf_line line =
         other == UINT32_MAX ? plan_claim(below(program.inventory_count), true) : plan_change(other);
     take_line(operation, &line);
-    if (other != UINT32_MAX && chance(10))
-        operation->request.operation = HF_OP_RESERVATION_GET;
+    if (other != UINT32_MAX && chance(10)) {
+        operation->request.operation = chance(60) ? HF_OP_RESERVATION_GET : HF_OP_INVENTORY_GET;
+        operation->request.flags = 0; /* a claim's */
+    }
     operation->inventories = 1u << ((line.inventory_id - 1) % INVENTORIES_MAX);
 }
 
@@ -246,10 +262,15 @@ static void plan_setting(struct operation *operation)
     operation->request.operation = HF_OP_INVENTORY_SET;
     operation->request.inventory_id = inventory_id_of(inventory);
     operation->request.flags = chance(30) ? HF_REQUEST_STRICT : 0;
-    change->fields = chance(60) ? HF_SET_SELL_LIMIT : HF_SET_FLAGS | HF_SET_REOPEN;
+    static const uint32_t fields[] = {HF_SET_SELL_LIMIT, HF_SET_SELL_LIMIT,
+                                      HF_SET_FLAGS | HF_SET_REOPEN, HF_SET_CANCEL_UNTIL,
+                                      HF_SET_CUSTOMER_LIMIT};
+    change->fields = fields[below(5)];
     change->settings.sell_limit = below(4);
     change->flags_mask = HF_INVENTORY_PAUSED;
     change->settings.flags = chance(30) ? HF_INVENTORY_PAUSED : 0;
+    change->settings.cancel_until_ns = chance(50) ? program.now_ns : 0; /* too late by now */
+    change->settings.customer_limit = below(3);
     operation->inventories = 1u << inventory;
 }
 
@@ -273,8 +294,8 @@ static void prepare(const struct hf_request *request)
 {
     static struct hf_answer answer;
     static const struct hf_chosen_ids none;
-    program.subject->execute(program.engine, 0, NOW_NS, request, &answer);
-    hf_reference_execute(program.world, NOW_NS, request, &none, true, &program.expected);
+    program.subject->execute(program.engine, 0, program.now_ns, request, &answer);
+    hf_reference_execute(program.world, program.now_ns, request, &none, true, &program.expected);
     if (hf_result_group(answer.reply.result) != HF_GROUP_YES)
         hf_stress_fail("round %" PRIu64 " cannot begin: %s", program.round,
                        hf_result_name(answer.reply.result));
@@ -300,16 +321,40 @@ static void plan_inventory(uint32_t index)
         prepare(&request);
 }
 
-static void plan_round(void)
+/* Lapses at the instant at which the round begins; known to all. */
+static void plan_lapsed(uint32_t inventory)
+{
+    struct operation hold = {0};
+    struct hf_line line = plan_claim(inventory, true);
+    line.operation = HF_OP_HOLD;
+    line.qty = 1;
+    take_line(&hold, &line);
+    prepare(&hold.request);
+    program.lapsed[program.lapsed_count++] = program.id_count - 1;
+}
+
+/* Time goes on from round to round: what was left behind lapses, and waits no longer. */
+static void begin_round(void)
 {
     program.random = hf_random_for(program.seed, program.round);
+    program.now_ns = BEGIN_NS + program.round * 2 * TTL_NS;
     program.subject->renew(program.engine, INVENTORIES_MAX, IDS_MAX);
     hf_world_clear(program.world);
     program.inventory_count = 2 + below(INVENTORIES_MAX - 1);
     program.joins = !program.take_and_undo && chance(40);
-    program.id_count = 0;
+    program.id_count = program.lapsed_count = 0;
+}
+
+static void plan_round(void)
+{
+    begin_round();
     for (uint32_t i = 0; i < program.inventory_count; i++)
         plan_inventory(i);
+    for (uint32_t i = 0; i < LAPSED_MAX && !program.take_and_undo; i++) {
+        if (i < program.inventory_count && chance(25))
+            plan_lapsed(i);
+    }
+    program.now_ns += TTL_NS; /* before the plans: some of them tell a date */
     hf_world_checkpoint(program.world, NULL, NULL);
     /* In an order in which every thread speaks of what the others make. */
     for (uint32_t i = 0; i < program.threads * EACH; i++)
@@ -358,7 +403,7 @@ static void take_and_undo(unsigned thread, struct operation *operation, struct h
     memset(&answer->reply, 0, sizeof answer->reply);
     for (; done < operation->request.count; done++) {
         take_line(&single, &operation->lines[done]);
-        program.subject->execute(program.engine, thread, NOW_NS, &single.request, answer);
+        program.subject->execute(program.engine, thread, program.now_ns, &single.request, answer);
         hf_random_pause(random);
         if (hf_result_group(answer->reply.result) != HF_GROUP_YES)
             break;
@@ -377,7 +422,7 @@ static void take_and_undo(unsigned thread, struct operation *operation, struct h
     while (done > 0) {
         take_line(&single, &operation->lines[--done]);
         single.request.operation = HF_OP_CANCEL;
-        program.subject->execute(program.engine, thread, NOW_NS, &single.request, &undone);
+        program.subject->execute(program.engine, thread, program.now_ns, &single.request, &undone);
     }
 }
 
@@ -386,11 +431,14 @@ static void perform(unsigned thread, struct operation *operation, struct hf_rand
     struct hf_answer answer;
     hf_random_pause(random);
     operation->interval.invoked = hf_fetch_add_acq_rel(&program.stamp, 1);
+    if (thread == 0 && hf_random_chance(random, 30))
+        program.subject->tick(program.engine, program.now_ns);
     if (program.take_and_undo && operation->request.operation == HF_OP_BATCH &&
         operation->claims_only)
         take_and_undo(thread, operation, random, &answer);
     else
-        program.subject->execute(program.engine, thread, NOW_NS, &operation->request, &answer);
+        program.subject->execute(program.engine, thread, program.now_ns, &operation->request,
+                                 &answer);
     operation->interval.responded = hf_fetch_add_acq_rel(&program.stamp, 1);
     keep(operation, &answer);
 }
@@ -405,12 +453,12 @@ static void read_final_state(void)
     for (uint32_t i = 0; i < program.inventory_count; i++) {
         const struct hf_request request = {.operation = HF_OP_INVENTORY_GET,
                                            .inventory_id = inventory_id_of(i)};
-        program.subject->execute(program.engine, 0, NOW_NS, &request, &answer);
+        program.subject->execute(program.engine, 0, program.now_ns, &request, &answer);
         final->inventories[i] = answer.reply.inventory;
     }
     for (uint32_t i = 0; i < program.id_count; i++) {
         const struct hf_request request = {.operation = HF_OP_RESERVATION_GET, .id = id_of(i)};
-        program.subject->execute(program.engine, 0, NOW_NS, &request, &answer);
+        program.subject->execute(program.engine, 0, program.now_ns, &request, &answer);
         final->found[i] = answer.reply.result == HF_FOUND;
         final->reservations[i] = answer.reply.reservation;
     }
@@ -471,17 +519,79 @@ static bool is_final_state(const struct part *part)
 
 /* ---- the sequential machine ---- */
 
+/*
+ * What is told of an inventory beside other requests is for information: units that one of them
+ * takes, gives or offers may be on their way; and SET tells how it stands after the offers that it
+ * led to. But it adds up, and the settings are of one instant.
+ */
+static const char *compare_inventory(const struct hf_inventory *expected, bool loosely,
+                                     const struct hf_inventory *actual)
+{
+    struct hf_inventory loosened = *expected;
+    if (loosely) {
+        loosened.available = actual->available;
+        loosened.flags = (expected->flags & ~HF_INVENTORY_SOLD_OUT_CLOSED) |
+                         (actual->flags & HF_INVENTORY_SOLD_OUT_CLOSED);
+    }
+    if ((int64_t)actual->held + actual->confirmed + actual->available != actual->sell_limit)
+        return "sum of held, confirmed and available";
+    loosened.held = actual->held;
+    loosened.confirmed = actual->confirmed;
+    loosened.waiting = actual->waiting;
+    return hf_compare_inventories(&loosened, actual);
+}
+
+/* Another thread's operation was under way at the same time. */
+static bool overlaps(uint32_t number)
+{
+    const struct hf_interval *own = &program.operations[number].interval;
+    for (uint32_t i = 0; i < program.threads * EACH; i++) {
+        const struct hf_interval *other = &program.operations[i].interval;
+        if (i != number && other->invoked < own->responded && own->invoked < other->responded)
+            return true;
+    }
+    return false;
+}
+
+static const char *compare(const struct hf_expectation *expected, uint32_t number)
+{
+    const struct hf_reply *reply = &program.operations[number].reply;
+    if (reply->result != expected->result || !expected->tells_inventory)
+        return hf_compare_reply(expected, reply);
+    bool loosely = reply->operation == HF_OP_INVENTORY_SET || overlaps(number);
+    return compare_inventory(&expected->inventory, loosely, &reply->inventory);
+}
+
+static const struct hf_chosen_ids none_chosen; /* every id is the client's */
+
 static bool machine_apply(void *context, uint32_t place)
 {
-    static const struct hf_chosen_ids none; /* every id is the client's */
     const struct part *part = context;
     uint32_t number = part->numbers[place];
     if (number == UINT32_MAX)
         return is_final_state(part);
     const struct operation *operation = &program.operations[number];
-    hf_reference_execute(program.world, NOW_NS, &operation->request, &none, true,
+    hf_reference_execute(program.world, program.now_ns, &operation->request, &none_chosen, false,
                          &program.expected);
-    return hf_compare_reply(&program.expected, &operation->reply) == NULL;
+    if (compare(&program.expected, number) != NULL)
+        return false;
+    /* Another thread may have a lapsed hold in its hands just then: it is held until it is let go. */
+    return overlaps(number) ||
+           !hf_reference_refuses_early(program.world, program.now_ns, &operation->request,
+                                       &none_chosen, program.expected.result);
+}
+
+/* An offer is made in one of the inventories, or a lapsed hold is noticed. */
+static bool machine_act(void *context, uint32_t step)
+{
+    const struct part *part = context;
+    if (step < INVENTORIES_MAX)
+        return (part->inventories >> step & 1) &&
+               hf_reference_offer_one(program.world, program.now_ns, inventory_id_of(step));
+    uint32_t number = program.lapsed[step - INVENTORIES_MAX];
+    struct hf_id id = id_of(number);
+    return (part->inventories >> program.id_inventory[number] & 1) &&
+           hf_reference_expire_one(program.world, program.now_ns, &id);
 }
 
 static size_t machine_mark(void *context)
@@ -536,6 +646,8 @@ static enum hf_verdict search_part(struct part *part, struct hf_search *search)
     const struct hf_machine machine = {
         .context = part,
         .apply = machine_apply,
+        .act = machine_act,
+        .own_steps = INVENTORIES_MAX + program.lapsed_count,
         .mark = machine_mark,
         .rollback = machine_rollback,
         .hash = machine_hash,
@@ -624,18 +736,6 @@ static uint32_t lowest_of_part(uint32_t inventory)
     struct part part = {.inventories = 1u << inventory};
     close_part(&part);
     return (uint32_t)__builtin_ctz(part.inventories);
-}
-
-/* Another thread's operation was under way at the same time. */
-static bool overlaps(uint32_t number)
-{
-    const struct hf_interval *own = &program.operations[number].interval;
-    for (uint32_t i = 0; i < program.threads * EACH; i++) {
-        const struct hf_interval *other = &program.operations[i].interval;
-        if (i != number && other->invoked < own->responded && own->invoked < other->responded)
-            return true;
-    }
-    return false;
 }
 
 static void check_round(void)

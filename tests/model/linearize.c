@@ -1,6 +1,7 @@
 /* Linearizability of a history: see linearize.h. */
 #include "tests/model/linearize.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 

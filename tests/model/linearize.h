@@ -51,10 +51,10 @@ enum hf_verdict {
 };
 
 struct hf_search {
-    uint64_t steps;       /* operations, and steps of its own, tried */
-    uint32_t most;        /* operations in the longest order found */
-    uint64_t most_set;    /* which: bit n, operation n */
-    uint32_t order_count; /* LINEARIZABLE: the order that was found */
+    uint64_t steps;                          /* operations, and steps of its own, tried */
+    uint32_t most;                           /* operations in the longest order found */
+    uint64_t most_set;                       /* which: bit n, operation n */
+    uint32_t order_count;                    /* LINEARIZABLE: the order that was found */
     uint32_t order[HF_LINEARIZE_OPERATIONS]; /* its operations */
 };
 

@@ -32,6 +32,15 @@ static void expire(struct hf_world *world, const struct hf_world_reservation *on
     hf_world_change(world, &changed, now_ns);
 }
 
+bool hf_reference_expire_one(struct hf_world *world, uint64_t now_ns, const struct hf_id *id)
+{
+    const struct hf_world_reservation *one = hf_world_find(world, id);
+    if (one == NULL || !hf_reference_lapsed(&one->now, now_ns))
+        return false;
+    expire(world, one, now_ns);
+    return true;
+}
+
 void hf_reference_expire(struct hf_world *world, uint64_t now_ns)
 {
     for (;;) {
@@ -79,14 +88,20 @@ static void offer(struct hf_world *world, const struct hf_world_reservation *one
     hf_world_change(world, &changed, now_ns);
 }
 
+bool hf_reference_offer_one(struct hf_world *world, uint64_t now_ns, uint64_t inventory_id)
+{
+    bool dropped;
+    const struct hf_world_reservation *one = hf_reference_next_offer(world, inventory_id, &dropped);
+    if (one != NULL)
+        offer(world, one, now_ns, dropped);
+    return one != NULL;
+}
+
 void hf_reference_settle(struct hf_world *world, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < hf_world_inventory_count(world); i++) {
-        uint64_t inventory_id = hf_world_inventory(world, i)->inventory_id;
-        const struct hf_world_reservation *one;
-        bool dropped;
-        while ((one = hf_reference_next_offer(world, inventory_id, &dropped)) != NULL)
-            offer(world, one, now_ns, dropped);
+        while (hf_reference_offer_one(world, now_ns, hf_world_inventory(world, i)->inventory_id))
+            ;
     }
 }
 

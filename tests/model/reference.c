@@ -869,3 +869,19 @@ void hf_reference_execute_alone(struct hf_world *world, uint64_t now_ns,
     if (hf_world_mark(world) != mark)
         hf_reference_execute(world, now_ns, request, chosen, true, expected);
 }
+
+bool hf_reference_refuses_early(struct hf_world *world, uint64_t now_ns,
+                                const struct hf_request *request,
+                                const struct hf_chosen_ids *chosen, unsigned refusal)
+{
+    static _Thread_local struct hf_expectation alone;
+    if (!hf_reference_wants_units(refusal))
+        return false;
+    size_t mark = hf_world_mark(world);
+    hf_reference_expire(world, now_ns);
+    bool noticed = hf_world_mark(world) != mark;
+    if (noticed)
+        hf_reference_execute(world, now_ns, request, chosen, true, &alone);
+    hf_world_rollback(world, mark);
+    return noticed && hf_result_group(alone.result) == HF_GROUP_YES;
+}

@@ -89,6 +89,15 @@ void hf_reference_settle(struct hf_world *world, uint64_t now_ns);
 const struct hf_world_reservation *hf_reference_next_offer(const struct hf_world *world,
                                                            uint64_t inventory_id, bool *dropped);
 
+/* One such step by itself. False: there is none, nothing changed. */
+bool hf_reference_expire_one(struct hf_world *world, uint64_t now_ns, const struct hf_id *id);
+bool hf_reference_offer_one(struct hf_world *world, uint64_t now_ns, uint64_t inventory_id);
+
+/* True of a refusal that would be a yes if all lapsed holds were noticed first. */
+bool hf_reference_refuses_early(struct hf_world *world, uint64_t now_ns,
+                                const struct hf_request *request,
+                                const struct hf_chosen_ids *chosen, unsigned refusal);
+
 /*
  * The server changed a reservation by itself: a hold expired, an offer was made, an entry of a list
  * was dropped. Does the same. NULL, or why the server may not.

@@ -372,6 +372,7 @@ static void locked_execute(void *subject, unsigned thread, uint64_t now_ns,
 static void locked_tick(void *subject, uint64_t now_ns)
 {
     struct locked *self = subject;
+    pthread_mutex_lock(&self->lock);
     expire(self, now_ns, 100);
     for (uint32_t i = 0; i < hf_world_reservation_count(self->world); i++) {
         const struct hf_world_reservation *one = hf_world_reservation(self->world, i);
@@ -379,6 +380,7 @@ static void locked_tick(void *subject, uint64_t now_ns)
             now_ns >= one->now.changed_at_ns + self->retain_ns)
             hf_world_note_forgotten(self->world, &one->now.id, true);
     }
+    pthread_mutex_unlock(&self->lock);
 }
 
 static uint32_t locked_logged(void *subject, const struct hf_image **images)

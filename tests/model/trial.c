@@ -542,16 +542,8 @@ static const char *check_lsns(struct hf_trial *trial)
 /* A refusal for want of units must hold even if every lapsed hold is noticed. */
 static const char *check_refusal(struct hf_trial *trial, const struct hf_request *request)
 {
-    static struct hf_expectation alone;
-    if (!hf_reference_wants_units(trial->expected.result))
-        return NULL;
-    size_t mark = hf_world_mark(trial->world);
-    hf_reference_expire(trial->world, trial->now_ns);
-    bool noticed = hf_world_mark(trial->world) != mark;
-    if (noticed)
-        hf_reference_execute(trial->world, trial->now_ns, request, &trial->chosen, true, &alone);
-    hf_world_rollback(trial->world, mark);
-    if (noticed && hf_result_group(alone.result) == HF_GROUP_YES)
+    if (hf_reference_refuses_early(trial->world, trial->now_ns, request, &trial->chosen,
+                                   trial->expected.result))
         return wrong(trial, "%s was refused, but lapsed holds would satisfy it",
                      hf_result_name(trial->expected.result));
     return NULL;

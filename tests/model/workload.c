@@ -525,10 +525,16 @@ static void make_set(struct hf_workload *workload, struct hf_step *step)
     change->fields &= (uint32_t)hf_random_next(&workload->random);
     if (chance(workload, 60))
         change->fields |= HF_SET_SELL_LIMIT;
-    /* What belongs together is set together. */
-    if (change->fields & (HF_SET_MIN_QTY | HF_SET_MAX_QTY))
+    /* What belongs together is set together, mostly; else it may contradict what is there, or
+     * itself. */
+    bool apart = one_in(workload, 6);
+    if (apart && one_in(workload, 2))
+        change->settings.max_qty = 1;
+    if (apart && one_in(workload, 2))
+        change->settings.opens_at_ns = change->settings.closes_at_ns;
+    if (!apart && (change->fields & (HF_SET_MIN_QTY | HF_SET_MAX_QTY)) != 0)
         change->fields |= HF_SET_MIN_QTY | HF_SET_MAX_QTY;
-    if (change->fields & (HF_SET_OPENS_AT | HF_SET_CLOSES_AT))
+    if (!apart && (change->fields & (HF_SET_OPENS_AT | HF_SET_CLOSES_AT)) != 0)
         change->fields |= HF_SET_OPENS_AT | HF_SET_CLOSES_AT;
     if (change->fields == 0 || chance(workload, 40))
         change->fields |= HF_SET_REOPEN;

@@ -40,6 +40,7 @@ struct hf_guests {
     uint64_t last_number; /* of customers, and of ids */
     uint64_t slack_ns;    /* after its retention's end, an id may be known so long */
     uint64_t skipped_ns;  /* when time was last skipped */
+    bool closing;         /* nobody asks for old ids any more: the log's time may stand still */
     /* Since the last report. */
     uint64_t made, refused, expired, remembered, forgotten;
 };
@@ -51,7 +52,7 @@ void hf_guests_build(struct hf_player *player);
 void hf_guests_open(struct hf_guests *guests, struct hf_player *player, uint32_t capacity);
 void hf_guests_close(struct hf_guests *guests);
 
-/* A new guest comes, now. Returns how many reservations that made. */
+/* A new guest comes, now. */
 void hf_guests_arrive(struct hf_guests *guests);
 
 /* When the next step is; UINT64_MAX: nobody is left. */

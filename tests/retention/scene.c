@@ -63,10 +63,12 @@ void hf_player_open(struct hf_player *player, struct hf_scene *scene, uint32_t i
     if (hf_actor_init(&player->actor, &scene->engine, &scene->ring) != 0)
         hf_scene_fail(scene, "cannot make an actor");
     player->actor.now_ns = HF_SCENE_START_NS;
+    scene->players[index] = player;
 }
 
 void hf_player_close(struct hf_player *player)
 {
+    player->scene->players[player->index] = NULL;
     hf_actor_close(&player->actor);
 }
 
@@ -117,6 +119,7 @@ static bool tick(struct hf_player *player)
     bool more = hf_engine_tick(&player->actor, TICK_BUDGET);
     uint64_t took_ns = hf_clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun_ns;
     player->ticks++;
+    player->slow_ticks += took_ns > HF_SLOW_TICK_NS;
     if (took_ns > player->longest_tick_ns)
         player->longest_tick_ns = took_ns;
     return more;
@@ -191,6 +194,19 @@ uint32_t hf_scene_retained(const struct hf_scene *scene)
     for (uint32_t number = 1; number <= end; number++) /* relaxed: nobody else is active */
         retained += hf_load_relaxed(&region->reservations[number].word) != 0;
     return retained;
+}
+
+uint32_t hf_scene_free(const struct hf_scene *scene)
+{
+    const struct hf_region *region = &scene->engine.region;
+    uint32_t end = hf_table_allotted(region), count = 0;
+    /* Relaxed, all: nobody else is active. A stack that bites its tail ends, too. */
+    uint32_t number = (uint32_t)hf_load_relaxed(&region->header->free_cells);
+    for (; number != 0 && count <= end; count++)
+        number = hf_load_relaxed(&region->reservations[number].next);
+    for (uint32_t i = 0; i < HF_SCENE_PLAYERS && scene->players[i] != NULL; i++)
+        count += scene->players[i]->actor.allotment.end - scene->players[i]->actor.allotment.next;
+    return count;
 }
 
 void hf_scene_check(const struct hf_scene *scene)

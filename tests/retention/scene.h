@@ -22,15 +22,20 @@
 #define HF_SCENE_START_NS 1700000000000000000ull
 #define HF_SCENE_SKEW_NS  (60ull * 1000000000ull)
 
+#define HF_SLOW_TICK_NS 1000000u
+
 #define HF_MINUTE_NS (60ull * 1000000000ull)
 #define HF_HOUR_NS   (60ull * HF_MINUTE_NS)
 #define HF_DAY_NS    (24ull * HF_HOUR_NS)
+
+struct hf_player;
 
 struct hf_scene {
     struct hf_engine engine;
     struct hf_ring ring;
     uint64_t seed;
     uint32_t player_count;
+    struct hf_player *players[HF_SCENE_PLAYERS];
     /* One cache line each: written by its player, read by the others. */
     struct hf_scene_clock {
         alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t now_ns;
@@ -46,7 +51,8 @@ struct hf_player {
     struct hf_random random;
     struct hf_outcome outcome; /* of the newest request */
     struct hf_reservation_entry entries[HF_MAX_PAGE_ENTRIES];
-    uint64_t ticks, longest_tick_ns; /* since the last report */
+    /* Since the last report. */
+    uint64_t ticks, slow_ticks, longest_tick_ns;
     uint64_t puts_aside;
 };
 
@@ -75,6 +81,10 @@ unsigned hf_player_do(struct hf_player *player, const struct hf_request *request
 
 /* Reservations that are retained, by looking at every cell. No player is active. */
 uint32_t hf_scene_retained(const struct hf_scene *scene);
+
+/* Cells that are free for the next reservation, in the common stack and in the players' stocks. No
+ * player is active. */
+uint32_t hf_scene_free(const struct hf_scene *scene);
 
 /* CONSERVATION, and that counters and reservations agree. No player is active. */
 void hf_scene_check(const struct hf_scene *scene);

@@ -408,6 +408,199 @@ Test(flusher, a_log_that_was_stopped_reads_back_whole)
     hf_memory_io_close(&memory);
 }
 
+/* ---- chains ---- */
+
+#define BLOCK_UNIT_RECORDS (HF_BLOCK_ALIGN_BYTES / HF_RECORD_BYTES)
+
+/* Publishes the record at `lsn` as place `index` of a chain of `length`. */
+static void publish_of_chain(uint64_t lsn, uint32_t index, uint32_t length)
+{
+    struct hf_ring_slot *slot = hf_ring_slot(&ring, lsn);
+    memset(slot->image, (int)(lsn & 0x7f), sizeof slot->image);
+    slot->image[HF_RECORD_CHAIN_INDEX - HF_RECORD_IMAGE] = (uint8_t)index;
+    slot->image[HF_RECORD_CHAIN_LENGTH - HF_RECORD_IMAGE] = (uint8_t)length;
+    hf_ring_publish(slot, lsn);
+}
+
+static void append_chain(uint32_t length)
+{
+    cr_assert(hf_ring_credit(&producer, length));
+    uint64_t first = hf_ring_reserve_chain(&producer, length);
+    for (uint32_t i = 0; i < length; i++)
+        publish_of_chain(first + i, i, length);
+}
+
+static void complete_all(void)
+{
+    while (hf_manual_queue_count(&queue) != 0)
+        complete(0, 0);
+}
+
+Test(flusher, of_a_chain_that_is_being_written_nothing_is_in_a_block)
+{
+    open_log(HF_DURABILITY_DISK, 2);
+    append(3);
+    cr_assert(hf_ring_credit(&producer, 4));
+    uint64_t first = hf_ring_reserve_chain(&producer, 4);
+    publish_of_chain(first, 0, 4);
+    publish_of_chain(first + 1, 1, 4);
+    flush();
+    cr_expect_eq(header_in_flight(0).record_count, 3, "what stands before it");
+    complete(0, 0);
+    cr_expect_eq(hf_manual_queue_count(&queue), 0);
+    cr_expect_eq(commit_lsn(), 3);
+    append(2);
+    publish_of_chain(first + 2, 2, 4);
+    flush();
+    cr_expect_eq(hf_manual_queue_count(&queue), 0);
+    publish_of_chain(first + 3, 3, 4);
+    flush();
+    cr_expect_eq(header_in_flight(0).record_count, 6);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 9);
+    close_log();
+}
+
+Test(flusher, without_waiting_for_the_disk_a_chain_is_committed_as_a_whole)
+{
+    open_log(HF_DURABILITY_MEMORY, 1);
+    append(1);
+    cr_assert(hf_ring_credit(&producer, 3));
+    uint64_t first = hf_ring_reserve_chain(&producer, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        flush();
+        cr_expect_eq(commit_lsn(), 1);
+        publish_of_chain(first + i, i, 3);
+    }
+    flush();
+    cr_expect_eq(commit_lsn(), 4);
+    complete_all();
+    close_log();
+}
+
+/* A group of which the end of the segment has room for all but the end of its chain. */
+Test(flusher, a_chain_that_the_segment_would_cut_stands_in_the_next)
+{
+    open_log(HF_DURABILITY_DISK, 4);
+    await_spare();
+    fill_segment(2 * HF_BLOCK_ALIGN_BYTES);
+    append(60);
+    append_chain(4); /* 63 fit */
+    flush();
+    cr_assert_eq(hf_manual_queue_count(&queue), 2);
+    struct hf_block last = header_in_flight(0), next = header_in_flight(1);
+    cr_expect_eq(last.segment, 1);
+    cr_expect_eq(last.record_count, 60);
+    cr_expect_eq(last.offset + last.block_bytes, SEGMENT_BYTES);
+    cr_expect_eq(next.segment, 2);
+    cr_expect_eq(next.record_count, 4);
+    cr_expect_eq(next.first_lsn, last.first_lsn + 60);
+    complete_all();
+    cr_expect_eq(commit_lsn(), last.first_lsn + 63);
+    close_log();
+}
+
+/* The chain is the first of its group: the rest of the segment holds no record. The longest chain
+ * and every rest. */
+Test(flusher, a_rest_of_a_segment_too_small_for_a_chain_is_filled_without_records)
+{
+    uint32_t units = HF_MAX_CHAIN_RECORDS / BLOCK_UNIT_RECORDS + 1; /* that the chain takes */
+    for (uint32_t rest = 1; rest <= units; rest++) {
+        open_log(HF_DURABILITY_DISK, 1);
+        await_spare();
+        fill_segment(rest * HF_BLOCK_ALIGN_BYTES);
+        uint64_t before = commit_lsn();
+        append_chain(HF_MAX_CHAIN_RECORDS);
+        flush();
+        struct hf_block block = header_in_flight(0);
+        while (block.record_count == 0) {
+            cr_expect_lt(rest, units, "there is room for it");
+            cr_expect_eq(block.segment, 1);
+            cr_expect_eq(block.first_lsn, before + 1);
+            complete(0, 0);
+            cr_expect_eq(commit_lsn(), before, "an empty block commits nothing new");
+            block = header_in_flight(0);
+        }
+        cr_expect_eq(block.record_count, HF_MAX_CHAIN_RECORDS);
+        cr_expect_eq(block.segment, rest < units ? 2 : 1, "rest %u", rest);
+        complete(0, 0);
+        cr_expect_eq(commit_lsn(), before + HF_MAX_CHAIN_RECORDS);
+        close_log();
+        hf_memory_io_close(&memory);
+    }
+}
+
+/* Reads the log back: LSNs without a gap, and every chain in one block. Returns the newest LSN. */
+static uint64_t read_back(void)
+{
+    struct hf_reader *reader;
+    struct hf_finding finding;
+    struct hf_block_view view;
+    uint64_t lsn = 0;
+    cr_assert_eq(hf_reader_open(&memory.io, DIRECTORY, true, &reader, &finding), 0);
+    enum hf_read read;
+    while ((read = hf_reader_next(reader, &view)) == HF_READ_BLOCK) {
+        uint32_t place = 0, length = 0;
+        for (uint32_t i = 0; i < view.header.record_count; i++) {
+            const uint8_t *record = view.records + (size_t)i * HF_RECORD_BYTES;
+            cr_assert_eq(hf_get_u64(record), ++lsn);
+            cr_assert_eq(record[HF_RECORD_CHAIN_INDEX], place, "LSN %llu", (unsigned long long)lsn);
+            length = record[HF_RECORD_CHAIN_LENGTH];
+            place = place + 1 < length ? place + 1 : 0;
+        }
+        cr_assert_eq(place, 0, "a chain of %u is cut at LSN %llu", length, (unsigned long long)lsn);
+    }
+    cr_expect_eq(read, HF_READ_END, "%s", hf_reader_finding(reader)->text);
+    hf_reader_close(reader);
+    return lsn;
+}
+
+/* Chains of every length and single records, over several segments, with writes that complete in
+ * any order and a producer that is flushed in the middle of a chain. */
+Test(flusher, no_chain_ever_stands_in_two_blocks)
+{
+    uint32_t seed = (uint32_t)time(NULL), random = seed | 1;
+    uint64_t appended = 0;
+    open_log(HF_DURABILITY_DISK, 4);
+    while (flusher.segment.number < 5) {
+        random = random * 1664525 + 1013904223;
+        uint32_t length = random >> 28 == 0 ? 0 : 1 + (random >> 8) % HF_MAX_CHAIN_RECORDS;
+        uint32_t count = length == 0 ? 1 : length, pause = (random >> 16) % count;
+        if (!hf_ring_credit(&producer, count)) {
+            flush();
+            complete_all();
+            await_spare();
+            continue;
+        }
+        uint64_t first = hf_ring_reserve_chain(&producer, count);
+        for (uint32_t i = 0; i < count; i++) {
+            if (i == pause && (random & 0x700) == 0)
+                flush();
+            publish_of_chain(first + i, i, length);
+        }
+        appended += count;
+        if ((random & 0x30) == 0)
+            flush();
+        uint32_t flying = hf_manual_queue_count(&queue);
+        if (flying != 0 && (random & 0xc0) == 0)
+            complete((random >> 20) % flying, 0);
+    }
+    flush();
+    complete_all();
+    while (!hf_flusher_idle(&flusher)) {
+        await_spare();
+        flush();
+        complete_all();
+    }
+    cr_expect_eq(commit_lsn(), appended, "seed %u", seed);
+    hf_ring_producer_close(&producer);
+    cr_assert_eq(hf_flusher_stop(&flusher), 0);
+    close_log();
+    hf_memory_io_crash(&memory);
+    cr_expect_eq(read_back(), appended, "seed %u", seed);
+    hf_memory_io_close(&memory);
+}
+
 /* ---- results of writes ---- */
 
 static void fail_and_expect_stop(int result, const char *part)

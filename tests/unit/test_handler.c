@@ -14,18 +14,27 @@ static struct hf_chunk_pool pool;
 static struct hf_feed_port port; /* unused: nothing here is the feed's */
 static struct hf_handler handler;
 
-static void open_handler(void)
+static void open_sized(uint32_t ring_slots)
 {
     struct hf_store_options options = {
-        .directory = directory, .segment_bytes = HF_MIN_SEGMENT_BYTES, .ring_slots = 64};
+        .directory = directory, .segment_bytes = HF_MIN_SEGMENT_BYTES, .ring_slots = ring_slots};
     char error[HF_LOG_ERROR_BYTES];
     cr_assert_eq(hf_directory_make(directory), 0);
     options.directory = directory;
     cr_assert_eq(hf_store_open(&server.store, &options, error), 0, "%s", error);
     hf_actor_init(&actor, &server.store->engine, &server.store->log.ring);
-    actor.now_ns = 1;
     cr_assert_eq(hf_await_init(&await, 128), 0);
     cr_assert_eq(hf_handler_init(&handler, &server, &actor, &await, &port, &pool), 0);
+}
+
+static void open_handler(void)
+{
+    open_sized(64);
+}
+
+static void open_roomy(void)
+{
+    open_sized(1024);
 }
 
 static void close_handler(void)
@@ -34,13 +43,18 @@ static void close_handler(void)
 }
 
 TestSuite(handler, .init = open_handler, .fini = close_handler);
+TestSuite(handler_story, .init = open_roomy, .fini = close_handler);
 
 static enum hf_handled execute(struct hf_connection *connection, const struct hf_request *request)
 {
-    uint8_t bytes[HF_RESERVE_BYTES];
+    static uint8_t bytes[HF_MAX_REQUEST_BYTES];
     size_t count = hf_request_encode(bytes, request, 1);
     uint32_t used;
-    return hf_handler_execute(&handler, connection, bytes, count, &used);
+    actor.now_ns = hf_server_clock_now_ns(&server.store->log.clock);
+    hf_actor_enter(&actor);
+    enum hf_handled handled = hf_handler_execute(&handler, connection, bytes, count, &used);
+    hf_actor_exit(&actor);
+    return handled;
 }
 
 /* Executes a request on a connection of its own. True: it was answered at once. */
@@ -139,4 +153,382 @@ Test(handler, a_full_log_stalls_the_connection)
     struct hf_outcome outcome;
     hf_engine_get_inventory(&actor, 1, &outcome);
     cr_assert_eq(outcome.inventory.confirmed, connection.awaiting);
+}
+
+/* ---- every operation, every answer ---- */
+
+#define TTL_NS (3600ull * HF_NS_PER_S)
+
+enum when { AT_ONCE, AWAITS };
+
+/* The newest reply that awaits commit, decoded; lists stay valid until the next call. */
+static struct hf_reply newest_awaiting(uint64_t *lsn)
+{
+    static struct hf_reply_scratch scratch;
+    const struct hf_awaiting *newest = &await.entries[(await.tail - 1) & (await.capacity - 1)];
+    const uint8_t *bytes = newest->large != NULL ? newest->large : newest->frame;
+    struct hf_frame frame;
+    struct hf_reply reply;
+    hf_frame_read(bytes, &frame);
+    cr_assert_eq(frame.frame_bytes, newest->frame_bytes);
+    cr_assert(newest->large != NULL || frame.frame_bytes <= sizeof newest->frame);
+    cr_assert(hf_reply_decode(bytes, &frame, &reply, &scratch));
+    *lsn = newest->lsn;
+    return reply;
+}
+
+static struct hf_reply decode_output(struct hf_connection *connection)
+{
+    static uint8_t bytes[HF_MAX_REPLY_BYTES];
+    static struct hf_reply_scratch scratch;
+    struct hf_frame frame;
+    struct hf_reply reply;
+    uint32_t count;
+    size_t copied = 0;
+    for (const uint8_t *run; (run = hf_output_peek(&connection->output, &count)) != NULL;
+         hf_output_consume(&connection->output, &pool, count)) {
+        memcpy(bytes + copied, run, count);
+        copied += count;
+    }
+    hf_frame_read(bytes, &frame);
+    cr_assert_eq(frame.frame_bytes, copied);
+    cr_assert(hf_reply_decode(bytes, &frame, &reply, &scratch));
+    return reply;
+}
+
+/* The highest LSN that a reply tells. */
+static uint64_t told_lsn(const struct hf_reply *reply)
+{
+    uint64_t lsn = reply->reservation.lsn;
+    if (lsn < reply->inventory.lsn)
+        lsn = reply->inventory.lsn;
+    for (uint32_t i = 0; reply->entries != NULL && i < reply->count; i++)
+        if (lsn < reply->entries[i].reservation.lsn)
+            lsn = reply->entries[i].reservation.lsn;
+    return lsn;
+}
+
+/* Executes a request, expects that result, at once or when it is committed, and nothing in the
+ * reply that is newer than what the reply waits for. */
+static struct hf_reply expect(const struct hf_request *request, enum hf_result result,
+                              enum when when)
+{
+    struct hf_connection connection = {.socket = 0};
+    uint32_t before = hf_await_count(&await);
+    uint64_t lsn = 0;
+    enum hf_handled handled = execute(&connection, request);
+    for (int tries = 0; handled == HF_HANDLED_STALLED && tries < 1000; tries++)
+        handled = execute(&connection, request);
+    cr_assert_eq(handled, HF_HANDLED, "operation %u", request->operation);
+    bool awaits = hf_await_count(&await) != before;
+    struct hf_reply reply = awaits ? newest_awaiting(&lsn) : decode_output(&connection);
+    cr_assert_eq(reply.result, result, "%s instead of %s", hf_result_name(reply.result),
+                 hf_result_name(result));
+    cr_expect_eq(awaits, when == AWAITS, "%s of operation %u %s", hf_result_name(result),
+                 request->operation, awaits ? "awaits commit" : "is told at once");
+    if (awaits) {
+        cr_expect_eq(connection.output.bytes, 0);
+        cr_expect_geq(lsn, told_lsn(&reply), "%s of operation %u", hf_result_name(result),
+                      request->operation);
+        cr_expect_neq(lsn, 0);
+        cr_expect_lt(lsn, hf_load_relaxed(&server.store->log.ring.tail));
+    }
+    hf_connection_release(&connection, &pool);
+    return reply;
+}
+
+static struct hf_reply expect_about(enum hf_operation operation, uint8_t number,
+                                    enum hf_result result, enum when when)
+{
+    struct hf_request request = about(operation, number);
+    return expect(&request, result, when);
+}
+
+static struct hf_reply expect_guarded(enum hf_operation operation, uint8_t number,
+                                      uint32_t sequence, enum hf_result result)
+{
+    struct hf_request request = about(operation, number);
+    request.expected = sequence;
+    return expect(&request, result, AWAITS);
+}
+
+static struct hf_reply expect_hold(uint8_t number, uint64_t ttl_ns, enum hf_result result,
+                                   enum when when)
+{
+    struct hf_request request = reserve(number);
+    request.operation = HF_OP_HOLD;
+    request.ttl_ns = ttl_ns;
+    return expect(&request, result, when);
+}
+
+static struct hf_reply expect_extend(uint8_t number, uint64_t ttl_ns, enum hf_result result)
+{
+    struct hf_request request = about(HF_OP_EXTEND, number);
+    request.ttl_ns = ttl_ns;
+    return expect(&request, result, AWAITS);
+}
+
+static struct hf_reply expect_qty(enum hf_operation operation, uint8_t number, uint32_t qty,
+                                  enum hf_result result)
+{
+    struct hf_request request = about(operation, number);
+    request.qty = qty;
+    return expect(&request, result, AWAITS);
+}
+
+static struct hf_reply expect_move(uint8_t number, uint64_t customer_id, enum hf_result result)
+{
+    struct hf_request request = about(HF_OP_MOVE, number);
+    request.customer_id = customer_id;
+    return expect(&request, result, AWAITS);
+}
+
+static struct hf_reply expect_reacquire(uint8_t number, uint8_t new_number, enum hf_result result)
+{
+    struct hf_request request = about(HF_OP_CONFIRM, number);
+    request.flags = HF_REQUEST_REACQUIRE;
+    request.new_id.bytes[0] = new_number;
+    return expect(&request, result, AWAITS);
+}
+
+static struct hf_reply expect_join(uint8_t number, enum hf_result result, enum when when)
+{
+    struct hf_request request = reserve(number);
+    request.operation = HF_OP_JOIN;
+    return expect(&request, result, when);
+}
+
+static void expect_created(uint32_t capacity)
+{
+    struct hf_request request = create(capacity);
+    expect(&request, HF_CREATED, AWAITS);
+}
+
+static void expect_reserve(uint8_t number, enum hf_result result, enum when when)
+{
+    struct hf_request request = reserve(number);
+    expect(&request, result, when);
+}
+
+static struct hf_reply expect_set(uint32_t fields, const struct hf_settings *settings,
+                                  uint16_t flags, enum hf_result result, enum when when)
+{
+    struct hf_request request = {
+        .operation = HF_OP_INVENTORY_SET,
+        .flags = flags,
+        .inventory_id = 1,
+        .change = {.fields = fields, .flags_mask = settings->flags, .settings = *settings}};
+    return expect(&request, result, when);
+}
+
+static struct hf_reply expect_batch(const struct hf_line *lines, uint32_t count,
+                                    enum hf_result result, enum when when)
+{
+    struct hf_request request = {.operation = HF_OP_BATCH, .lines = lines, .count = count};
+    return expect(&request, result, when);
+}
+
+/* Each change of a hold, done and repeated. */
+Test(handler_story, changes_of_a_hold_await_commit)
+{
+    expect_created(10);
+    expect_hold(1, TTL_NS, HF_GRANTED, AWAITS);
+    cr_expect(expect_hold(1, TTL_NS, HF_GRANTED, AWAITS).repeated);
+    expect_extend(1, 2 * TTL_NS, HF_EXTENDED);
+    expect_qty(HF_OP_CHANGE, 1, 3, HF_CHANGED);
+    cr_expect(expect_qty(HF_OP_CHANGE, 1, 3, HF_CHANGED).repeated);
+    expect_move(1, 2, HF_MOVED);
+    cr_expect(expect_move(1, 2, HF_MOVED).repeated);
+    expect_qty(HF_OP_CONFIRM, 1, 2, HF_CONFIRMED);
+    cr_expect(expect_qty(HF_OP_CONFIRM, 1, 0, HF_CONFIRMED).repeated);
+    expect_qty(HF_OP_CHANGE, 1, 0, HF_CANCELLED);
+    expect_hold(2, TTL_NS, HF_GRANTED, AWAITS);
+    expect_about(HF_OP_RELEASE, 2, HF_RELEASED, AWAITS);
+    cr_expect(expect_about(HF_OP_RELEASE, 2, HF_RELEASED, AWAITS).repeated);
+}
+
+/* A no that one gets only because a reservation exists, or is in some state, tells of it. */
+Test(handler_story, a_no_that_speaks_of_a_reservation_awaits_commit)
+{
+    expect_created(3);
+    expect_hold(1, TTL_NS, HF_GRANTED, AWAITS);
+    struct hf_request reused = reserve(1);
+    expect(&reused, HF_ID_REUSED, AWAITS);
+    expect_guarded(HF_OP_RELEASE, 1, 7, HF_SEQUENCE_MISMATCH);
+    cr_expect_eq(expect_guarded(HF_OP_LEAVE, 1, 1, HF_WRONG_STATE).state, HF_STATE_HELD);
+    expect_qty(HF_OP_CONFIRM, 1, 2, HF_QTY_NOT_ALLOWED);
+    expect_qty(HF_OP_CHANGE, 1, 99, HF_SOLD_OUT);
+    expect_set(HF_SET_LONGEST_HOLD, &(struct hf_settings){.longest_hold_ns = 5}, 0, HF_SET, AWAITS);
+    expect_extend(1, 6, HF_TTL_NOT_ALLOWED);
+    expect_set(HF_SET_CUSTOMER_LIMIT, &(struct hf_settings){.customer_limit = 1}, 0, HF_SET,
+               AWAITS);
+    struct hf_request others = reserve(2);
+    others.customer_id = 2;
+    expect(&others, HF_GRANTED, AWAITS);
+    expect_move(1, 2, HF_CUSTOMER_LIMIT);
+    expect_reserve(3, HF_CUSTOMER_LIMIT, AT_ONCE);
+    expect_set(HF_SET_CANCEL_UNTIL, &(struct hf_settings){.cancel_until_ns = 1}, 0, HF_SET, AWAITS);
+    expect_about(HF_OP_CANCEL, 2, HF_CANCEL_TOO_LATE, AWAITS);
+}
+
+/* A hold whose deadline has passed, and that nobody has noticed; what is made of it is linked, and
+ * told in a frame that does not fit where replies wait. */
+Test(handler_story, what_becomes_of_a_lapsed_hold_awaits_commit)
+{
+    expect_created(10);
+    expect_hold(1, 1, HF_GRANTED, AWAITS);
+    expect_about(HF_OP_CONFIRM, 1, HF_HOLD_EXPIRED, AWAITS);
+    expect_about(HF_OP_RELEASE, 1, HF_HOLD_EXPIRED, AWAITS);
+    expect_extend(1, TTL_NS, HF_HOLD_EXPIRED);
+    for (int i = 0; i < 2; i++) {
+        struct hf_reply reply = expect_reacquire(1, 2, HF_CONFIRMED);
+        cr_expect_eq(reply.repeated, i == 1);
+        cr_expect_eq(reply.reservation.id.bytes[0], 2);
+        cr_expect_eq(reply.reservation.linked_id.bytes[0], 1);
+        const struct hf_awaiting *newest = &await.entries[(await.tail - 1) & (await.capacity - 1)];
+        cr_expect_not_null(newest->large);
+    }
+    expect_hold(3, 1, HF_GRANTED, AWAITS);
+    expect_set(HF_SET_FLAGS, &(struct hf_settings){.flags = HF_INVENTORY_PAUSED}, 0, HF_SET,
+               AWAITS);
+    expect_reacquire(3, 4, HF_PAUSED);
+    expect_reserve(5, HF_PAUSED, AT_ONCE);
+}
+
+Test(handler_story, a_place_in_the_waiting_list_awaits_commit)
+{
+    expect_created(1);
+    expect_join(1, HF_NOT_SOLD_OUT, AT_ONCE);
+    expect_reserve(1, HF_GRANTED, AWAITS);
+    expect_join(2, HF_JOINED, AWAITS);
+    cr_expect(expect_join(2, HF_JOINED, AWAITS).repeated);
+    expect_reserve(3, HF_WAITING_LIST, AT_ONCE);
+    expect_about(HF_OP_CONFIRM, 2, HF_WRONG_STATE, AWAITS);
+    expect_about(HF_OP_CANCEL, 1, HF_CANCELLED, AWAITS);
+    struct hf_reply offered = expect_join(2, HF_JOINED, AWAITS);
+    cr_expect_eq(offered.reservation.state, HF_STATE_HELD);
+    expect_about(HF_OP_LEAVE, 2, HF_WRONG_STATE, AWAITS);
+    expect_join(4, HF_JOINED, AWAITS);
+    expect_about(HF_OP_LEAVE, 4, HF_LEFT, AWAITS);
+    expect_set(HF_SET_WAITING_LIMIT, &(struct hf_settings){.waiting_limit = 0}, 0, HF_SET, AWAITS);
+    expect_join(5, HF_WAITING_FULL, AT_ONCE);
+}
+
+/* A batch's answer is as large as its lines are many: it waits beside the queue. */
+Test(handler_story, batches_await_commit)
+{
+    static struct hf_line lines[HF_MAX_BATCH_LINES];
+    expect_created(HF_MAX_BATCH_LINES);
+    for (uint32_t i = 0; i < HF_MAX_BATCH_LINES; i++)
+        lines[i] = (struct hf_line){.operation = HF_OP_RESERVE,
+                                    .id = {.bytes = {(uint8_t)(i + 1)}},
+                                    .inventory_id = 1,
+                                    .customer_id = i,
+                                    .qty = 1};
+    for (int round = 0; round < 2; round++) {
+        struct hf_reply reply = expect_batch(lines, HF_MAX_BATCH_LINES, HF_BATCH_DONE, AWAITS);
+        cr_assert_eq(reply.count, HF_MAX_BATCH_LINES);
+        for (uint32_t i = 0; i < HF_MAX_BATCH_LINES; i++) {
+            cr_expect_eq(reply.entries[i].reservation.id.bytes[0], i + 1);
+            cr_expect_eq(reply.entries[i].reservation.customer_id, i);
+            cr_expect_eq(reply.entries[i].repeated, round == 1);
+        }
+    }
+    const struct hf_line sold_out[] = {
+        {.operation = HF_OP_RESERVE, .id = {.bytes = {100}}, .inventory_id = 1, .qty = 1}};
+    cr_expect_eq(expect_batch(sold_out, 1, HF_SOLD_OUT, AT_ONCE).line, 1);
+    const struct hf_line unknown[] = {{.operation = HF_OP_CANCEL, .id = {.bytes = {100}}}};
+    expect_batch(unknown, 1, HF_NOT_FOUND, AT_ONCE);
+    const struct hf_line of_one[] = {
+        {.operation = HF_OP_MOVE, .id = {.bytes = {1}}, .customer_id = 5},
+        {.operation = HF_OP_LEAVE, .id = {.bytes = {2}}}};
+    cr_expect_eq(expect_batch(of_one, 2, HF_WRONG_STATE, AWAITS).line, 2);
+}
+
+/* That the second line is the one that fails tells that the first could have been done: that its
+ * reservation exists. */
+Test(handler_story, a_batch_that_fails_behind_a_line_tells_of_that_line)
+{
+    expect_created(1);
+    expect_hold(1, TTL_NS, HF_GRANTED, AWAITS);
+    const struct hf_line lines[] = {
+        {.operation = HF_OP_MOVE, .id = {.bytes = {1}}, .customer_id = 5},
+        {.operation = HF_OP_RESERVE, .id = {.bytes = {2}}, .inventory_id = 1, .qty = 1}};
+    cr_expect_eq(expect_batch(lines, 2, HF_SOLD_OUT, AWAITS).line, 2);
+    const struct hf_line missing[] = {
+        {.operation = HF_OP_MOVE, .id = {.bytes = {1}}, .customer_id = 5},
+        {.operation = HF_OP_CANCEL, .id = {.bytes = {3}}}};
+    cr_expect_eq(expect_batch(missing, 2, HF_NOT_FOUND, AWAITS).line, 2);
+    const struct hf_line unknown[] = {{.operation = HF_OP_CANCEL, .id = {.bytes = {3}}},
+                                      {.operation = HF_OP_CANCEL, .id = {.bytes = {4}}}};
+    cr_expect_eq(expect_batch(unknown, 2, HF_NOT_FOUND, AT_ONCE).line, 1);
+}
+
+/* Settings are told when they are committed; numbers of units at once. */
+Test(handler_story, settings_await_commit_and_refused_ones_do_not)
+{
+    struct hf_request settings = {.operation = HF_OP_INVENTORY_SETTINGS, .inventory_id = 1};
+    uint64_t ids[] = {1, 9};
+    struct hf_request availability = {.operation = HF_OP_AVAILABILITY, .ids = ids, .count = 2};
+    expect(&settings, HF_UNKNOWN_INVENTORY, AT_ONCE);
+    expect_created(2);
+    expect_reserve(1, HF_GRANTED, AWAITS);
+    struct hf_reply reply =
+        expect_set(HF_SET_SELL_LIMIT, &(struct hf_settings){.sell_limit = 5}, 0, HF_SET, AWAITS);
+    cr_expect_eq(reply.inventory.sell_limit, 5);
+    cr_expect_eq(reply.settings_sequence, 2);
+    cr_expect_eq(expect(&settings, HF_FOUND, AWAITS).settings_sequence, 2);
+    expect_set(HF_SET_SELL_LIMIT, &(struct hf_settings){0}, HF_REQUEST_STRICT, HF_BELOW_SOLD,
+               AT_ONCE);
+    expect_set(HF_SET_SELL_LIMIT, &(struct hf_settings){0}, HF_REQUEST_EXPECT_VERSION,
+               HF_VERSION_MISMATCH, AT_ONCE);
+    reply = expect(&availability, HF_FOUND, AT_ONCE);
+    cr_assert_eq(reply.count, 2);
+    cr_expect_eq(reply.availability[0].available, 4);
+    cr_expect_eq(reply.availability[1].flags, HF_AVAILABILITY_UNKNOWN);
+}
+
+/* A list tells of all that it shows, and by what it leaves out of that, too. */
+Test(handler_story, lists_of_reservations_await_commit)
+{
+    struct hf_request list = {.operation = HF_OP_RESERVATION_LIST, .limit = HF_MAX_PAGE_ENTRIES};
+    expect(&list, HF_FOUND, AT_ONCE);
+    expect_created(100);
+    for (uint8_t i = 1; i <= 100; i++)
+        expect_reserve(i, HF_GRANTED, AWAITS);
+    struct hf_reply reply = expect(&list, HF_FOUND, AWAITS);
+    cr_expect_eq(reply.count, 100);
+    expect_about(HF_OP_CANCEL, 1, HF_CANCELLED, AWAITS);
+    list.filter.states = 1u << HF_STATE_CONFIRMED;
+    reply = expect(&list, HF_FOUND, AWAITS);
+    cr_expect_eq(reply.count, 99);
+    uint64_t lsn;
+    newest_awaiting(&lsn);
+    cr_expect_gt(lsn, told_lsn(&reply), "the cancel, for which one is left out");
+}
+
+/* Late, too early, too much: nothing that was not told before is told. */
+Test(handler_story, a_no_about_units_and_rules_is_immediate)
+{
+    expect_created(10);
+    struct hf_request request = reserve(1);
+    request.not_after_ns = 1;
+    expect(&request, HF_TOO_LATE, AT_ONCE);
+    request = reserve(1);
+    request.flags = HF_REQUEST_EXPECT_VERSION;
+    expect(&request, HF_VERSION_MISMATCH, AT_ONCE);
+    expect_set(HF_SET_LONGEST_HOLD, &(struct hf_settings){.longest_hold_ns = 5}, 0, HF_SET, AWAITS);
+    expect_hold(1, 6, HF_TTL_NOT_ALLOWED, AT_ONCE);
+    expect_set(HF_SET_MIN_QTY, &(struct hf_settings){.min_qty = 2}, 0, HF_SET, AWAITS);
+    expect_reserve(1, HF_QTY_NOT_ALLOWED, AT_ONCE);
+    expect_set(HF_SET_FLAGS, &(struct hf_settings){.flags = HF_INVENTORY_CLOSED}, 0, HF_SET,
+               AWAITS);
+    expect_reserve(1, HF_CLOSED, AT_ONCE);
+    expect_set(HF_SET_OPENS_AT, &(struct hf_settings){.opens_at_ns = UINT64_MAX}, 0, HF_SET,
+               AWAITS);
+    expect_reserve(1, HF_NOT_OPEN, AT_ONCE);
+    static const enum hf_operation about_one[] = {HF_OP_RELEASE, HF_OP_LEAVE, HF_OP_CONFIRM,
+                                                  HF_OP_CHANGE, HF_OP_MOVE};
+    for (size_t i = 0; i < sizeof about_one / sizeof about_one[0]; i++)
+        expect_about(about_one[i], 9, HF_NOT_FOUND, AT_ONCE);
 }

@@ -1,0 +1,189 @@
+/*
+ * Serving: a real server that forgets finished reservations after a second, under full load: places
+ * are reserved and cancelled as fast as they go, so that after some seconds it has served many times
+ * what its table has room for.
+ *
+ * Checked: the load is never refused since something is full (holdfast-bench ends with status 1
+ * then); the reservations that the server retains, and its resident memory, do not grow after the
+ * first third of the time.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/atomics.h"
+#include "base/clock.h"
+#include "holdfast/client.h"
+#include "tests/lib/process.h"
+
+#define EXIT_USAGE       2
+#define TABLE            "4000000"
+#define GROWTH_PERCENT   10
+#define GROWTH_KIB       (4 * 1024)
+#define SAMPLES_A_SECOND 4
+
+struct load {
+    char program[HF_PROGRAM_TEXT_BYTES + 32];
+    const char *address;
+    char seconds[16];
+    int status;
+    char output[4096];
+    _Atomic bool ended;
+};
+
+struct sample {
+    uint64_t rss_kib, retained, lsn;
+};
+
+static struct hf_daemon server;
+static char directory[HF_DIRECTORY_TEXT_BYTES];
+
+static _Noreturn void fail(const char *what, const char *detail)
+{
+    fprintf(stderr, "serving: FAILED: %s: %s\n", what, detail);
+    hf_daemon_forget(&server);
+    hf_directory_remove(directory);
+    exit(1);
+}
+
+static void *run_load(void *context)
+{
+    struct load *load = context;
+    const char *const argv[] = {load->program,   "--server",    load->address, "--op", "cancel",
+                                "--seconds",     load->seconds, "--warmup",    "0",    "--json",
+                                "--inventories", "100",         NULL};
+    load->status = hf_process_run(argv, load->output, sizeof load->output);
+    hf_store_release(&load->ended, true); /* pairs with watch() */
+    return NULL;
+}
+
+static void take_sample(struct hf_client *client, struct sample *sample)
+{
+    const struct hf_request request = {.operation = HF_OP_INFO};
+    struct hf_reply reply;
+    char path[64];
+    unsigned long long pages = 0, resident = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)server.pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fscanf(file, "%llu %llu", &pages, &resident) != 2)
+        fail("cannot read", path);
+    fclose(file);
+    unsigned result = hf_client_call_sync(client, &request, &reply);
+    if (result != HF_FOUND)
+        fail("INFO is answered", hf_result_name(result));
+    *sample = (struct sample){.rss_kib = resident * (uint64_t)sysconf(_SC_PAGESIZE) / 1024,
+                              .retained = reply.info.reservations,
+                              .lsn = reply.info.commit_lsn};
+}
+
+static void raise_to(struct sample *most, const struct sample *sample)
+{
+    if (sample->rss_kib > most->rss_kib)
+        most->rss_kib = sample->rss_kib;
+    if (sample->retained > most->retained)
+        most->retained = sample->retained;
+    most->lsn = sample->lsn;
+}
+
+/* Until the load has ended. The highest figures of the first third of the time, and of the rest. */
+static void watch(struct hf_client *client, const struct load *load, uint32_t seconds,
+                  struct sample *first, struct sample *rest)
+{
+    const struct timespec pause = {.tv_nsec = HF_NS_PER_S / SAMPLES_A_SECOND};
+    uint64_t begin_ns = hf_monotonic_now_ns(), shown = 0;
+    printf("%7s %12s %12s %10s\n", "second", "records", "retained", "rss KiB");
+    while (!hf_load_acquire(&load->ended)) { /* pairs with run_load() */
+        struct sample sample;
+        uint64_t passed_ns = hf_monotonic_now_ns() - begin_ns;
+        take_sample(client, &sample);
+        raise_to(passed_ns < seconds * HF_NS_PER_S / 3 ? first : rest, &sample);
+        uint64_t second = passed_ns / HF_NS_PER_S;
+        if (second >= shown) {
+            printf("%7" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 "\n", second, sample.lsn,
+                   sample.retained, sample.rss_kib);
+            fflush(stdout);
+            shown += seconds / 20 + 1;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void check_growth(const char *what, uint64_t first, uint64_t rest, uint64_t allowed)
+{
+    char text[128];
+    if (rest <= first + first * GROWTH_PERCENT / 100 + allowed)
+        return;
+    snprintf(text, sizeof text, "%" PRIu64 " at first, %" PRIu64 " later", first, rest);
+    fail(what, text);
+}
+
+static void serve(const char *programs, uint32_t seconds)
+{
+    struct load load = {.address = server.address};
+    struct sample first = {0}, rest = {0};
+    struct hf_client *client;
+    pthread_t thread;
+    const struct hf_client_options options = {.server = server.address,
+                                              .request_timeout_ms = 30000};
+    snprintf(load.program, sizeof load.program, "%s/holdfast-bench", programs);
+    snprintf(load.seconds, sizeof load.seconds, "%u", seconds);
+    if (hf_client_open(&options, &client) != 0)
+        fail("cannot connect to", server.address);
+    if (pthread_create(&thread, NULL, run_load, &load) != 0)
+        fail("cannot start", "a thread");
+    watch(client, &load, seconds, &first, &rest);
+    pthread_join(thread, NULL);
+    hf_client_close(client);
+    if (load.status != 0)
+        fail("the load was not served", load.output);
+    printf("%s", load.output);
+    check_growth("reservations are retained", first.retained, rest.retained, 100000);
+    check_growth("resident memory grows, KiB", first.rss_kib, rest.rss_kib, GROWTH_KIB);
+}
+
+static uint32_t read_seconds(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < 3 || value > 86400) {
+        fprintf(stderr, "usage: serving [--programs DIR] [--seconds 3..86400]\n");
+        exit(EXIT_USAGE);
+    }
+    return (uint32_t)value;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option known[] = {{"programs", required_argument, NULL, 'p'},
+                                          {"seconds", required_argument, NULL, 's'},
+                                          {NULL, 0, NULL, 0}};
+    static const char *const extra[] = {"--retain", "1s", "--max-reservations", TABLE, NULL};
+    const char *programs = "build";
+    char program[HF_PROGRAM_TEXT_BYTES];
+    uint32_t seconds = 20;
+    int which;
+    while ((which = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (which == 'p')
+            programs = optarg;
+        else
+            seconds = read_seconds(which == 's' ? optarg : "");
+    }
+    snprintf(program, sizeof program, "%s/holdfastd", programs);
+    const struct hf_daemon_options options = {
+        .program = program, .directory = directory, .extra = extra};
+    if (hf_directory_make(directory) != 0)
+        fail("cannot make", "a directory");
+    if (hf_daemon_start(&server, &options) != 0)
+        fail("the server does not start", server.error);
+    serve(programs, seconds);
+    int status = hf_daemon_stop(&server);
+    if (status != 0)
+        fail("the server ended", "not in order");
+    hf_daemon_forget(&server);
+    hf_directory_remove(directory);
+    printf("serving: ok\n");
+    return 0;
+}
