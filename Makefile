@@ -211,7 +211,8 @@ format: ## let clang-format lay out every source file
 
 install: all ## install programs, library and headers under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/holdfast
-	install $(BUILD)/holdfastd $(BUILD)/holdfast $(BUILD)/holdfast-wal $(BUILD)/holdfast-bench $(DESTDIR)$(PREFIX)/bin
+	install $(BUILD)/holdfastd $(BUILD)/holdfast $(BUILD)/holdfast-wal $(BUILD)/holdfast-bench \
+	  $(BUILD)/holdfast-expiry $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 include/holdfast/*.h $(DESTDIR)$(PREFIX)/include/holdfast
 

@@ -60,7 +60,7 @@ uint32_t hf_holds_capacity(const struct hf_holds *holds, uint32_t place)
 
 struct hf_id hf_holds_id(const struct hf_holds *holds, uint32_t number, bool others_claim)
 {
-    struct hf_id id;
+    struct hf_id id = {{0}};
     hf_put_u64(id.bytes, holds->id_high);
     hf_put_u64(id.bytes + 8,
                __builtin_bswap64(ID_VARIANT | (others_claim ? ID_OTHERS : 0) | number));
@@ -233,28 +233,28 @@ static bool take_confirmed(void *context, uint32_t place, const struct hf_reply 
 }
 
 static bool drive_chosen(struct hf_holds *holds, struct hf_drive *drive, enum hf_fate fate,
-                         struct hf_drive_work *work)
+                         struct hf_drive_work work)
 {
     struct chosen chosen;
     if (!choose(holds, fate, &chosen))
         return false;
-    work->context = &chosen;
-    work->count = chosen.count;
-    bool right = hf_drive_run(drive, work, MAKE_DEPTH);
+    work.context = &chosen;
+    work.count = chosen.count;
+    bool right = hf_drive_run(drive, &work, MAKE_DEPTH);
     free(chosen.numbers);
     return right;
 }
 
 bool hf_holds_extend(struct hf_holds *holds, struct hf_drive *drive)
 {
-    struct hf_drive_work work = {.ask = ask_extend, .take = take_extended};
-    return drive_chosen(holds, drive, HF_FATE_EXTENDED, &work);
+    const struct hf_drive_work work = {.ask = ask_extend, .take = take_extended};
+    return drive_chosen(holds, drive, HF_FATE_EXTENDED, work);
 }
 
 bool hf_holds_confirm(struct hf_holds *holds, struct hf_drive *drive)
 {
-    struct hf_drive_work work = {.ask = ask_confirm, .take = take_confirmed};
-    return drive_chosen(holds, drive, HF_FATE_CONFIRMED, &work);
+    const struct hf_drive_work work = {.ask = ask_confirm, .take = take_confirmed};
+    return drive_chosen(holds, drive, HF_FATE_CONFIRMED, work);
 }
 
 /* ---- CONSERVATION ---- */

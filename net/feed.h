@@ -221,10 +221,10 @@ static inline bool hf_feed_must_wait(const struct hf_feed_peer *peer)
 
 /*
  * SUBSCRIBE, UNSUBSCRIBE, HISTORY. HF_OK: handed over, the answer comes as a frame; else what to
- * answer at once: HF_SUBSCRIPTIONS_FULL; BAD_FIELD, the tag is that of a subscription of this connection;
- * UNSUBSCRIBED, there is no such subscription (any more). `request` was checked. `newest`: the
- * reservation as it is now; it need not be committed yet. The connection comes by its peer, slot and
- * generation.
+ * answer at once: SUBSCRIPTIONS_FULL; BAD_FIELD, the tag is that of a subscription of this
+ * connection; UNSUBSCRIBED, there is no such subscription (any more). `request` was checked.
+ * `newest`: the reservation as it is now; it need not be committed yet. The connection comes by its
+ * peer, slot and generation.
  */
 enum hf_result hf_feed_subscribe(struct hf_feed_port *port, struct hf_feed_peer *peer,
                                  uint32_t slot, uint32_t generation, uint64_t tag,

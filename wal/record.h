@@ -12,9 +12,9 @@
 #ifndef HF_WAL_RECORD_H
 #define HF_WAL_RECORD_H
 
-#define HF_RECORD_BYTES       128
-#define HF_RECORD_IMAGE_BYTES 120
-#define HF_RECORD_IMAGE       8 /* offset of the image */
+#define HF_RECORD_BYTES        128
+#define HF_RECORD_IMAGE_BYTES  120
+#define HF_RECORD_IMAGE        8 /* offset of the image */
 #define HF_RECORD_CHAIN_INDEX  10
 #define HF_RECORD_CHAIN_LENGTH 11
 #define HF_MAX_CHAIN_RECORDS   128

@@ -315,7 +315,10 @@ static struct hf_asking *ask_batch(struct hf_bookings *bookings)
         }
         for (uint32_t i = 0; i < count; i++)
             known |= hf_id_equal(&lines[i].id, &lines[count].id);
-        count += !known;
+        if (known)
+            changes = count; /* there are too few to choose from */
+        else
+            count++;
     }
     return hf_witness_ask(bookings->witness, lines, count, true);
 }

@@ -87,7 +87,7 @@ void hf_feed_worker_open(struct hf_feed_worker *worker, struct hf_live_log *live
     worker->live = live;
     char error[200];
     pthread_mutex_init(&worker->lock, NULL);
-    HF_CHECK(hf_feed_open(&worker->feed, &live->log, &live->recent) == 0);
+    HF_CHECK(hf_feed_open(&worker->feed, &live->log, &live->log.recent) == 0);
     HF_CHECK(hf_uring_open(&worker->control, 8, error, sizeof error) == 0);
     live->turn = turn;
     live->turn_context = worker;

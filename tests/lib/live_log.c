@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/check.h"
 #include "wal/tail.h"
 
@@ -39,15 +38,11 @@ static void fail(void *context, const char *text)
     abort();
 }
 
-/* The role calls it, as it calls hf_recent_append() in a server: with a block that was drained. */
 static void submit(struct hf_write_queue *queue, int file, const void *buffer, uint32_t bytes,
                    uint64_t offset, uint32_t cookie)
 {
     struct hf_live_log *live =
         (struct hf_live_log *)((char *)queue - offsetof(struct hf_live_log, queue));
-    const uint8_t *block = buffer;
-    hf_recent_append(&live->recent, hf_get_u64(block + 56), block + HF_BLOCK_HEADER_BYTES,
-                     hf_get_u32(block + 64));
     HF_CHECK(live->write_count < HF_MAX_INFLIGHT);
     live->writes[live->write_count++] = (struct hf_live_write){cookie, file, buffer, bytes, offset};
 }
@@ -90,7 +85,6 @@ void hf_live_log_open(struct hf_live_log *live, uint64_t segment_bytes, uint32_t
     memset(live, 0, sizeof *live);
     live->queue.submit = submit;
     HF_CHECK(hf_directory_make(live->directory) == 0);
-    HF_CHECK(hf_recent_init(&live->recent, recent_slots) == 0);
     struct hf_log_options options = {
         .directory = live->directory,
         .segment_bytes = segment_bytes,
@@ -104,6 +98,8 @@ void hf_live_log_open(struct hf_live_log *live, uint64_t segment_bytes, uint32_t
     int result = hf_log_open(&live->log, &options, error);
     if (result != 0)
         fail(NULL, error);
+    hf_recent_close(&live->log.recent); /* that of the log is another size */
+    HF_CHECK(hf_recent_init(&live->log.recent, recent_slots) == 0);
 }
 
 void hf_live_log_start(struct hf_live_log *live)
@@ -125,7 +121,6 @@ void hf_live_log_close(struct hf_live_log *live)
 {
     hf_live_log_stop(live);
     HF_CHECK(hf_log_close(&live->log) == 0);
-    hf_recent_close(&live->recent);
     hf_directory_remove(live->directory);
 }
 

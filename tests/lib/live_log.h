@@ -13,7 +13,6 @@
 
 #include "tests/lib/process.h"
 #include "wal/log.h"
-#include "wal/recent.h"
 
 struct hf_live_write {
     uint32_t cookie;
@@ -26,7 +25,6 @@ struct hf_live_write {
 struct hf_live_log {
     char directory[HF_DIRECTORY_TEXT_BYTES];
     struct hf_log log;
-    struct hf_recent recent;
     struct hf_write_queue queue;
     struct hf_live_write writes[HF_MAX_INFLIGHT]; /* in flight; the writer's */
     uint32_t write_count;
@@ -39,8 +37,8 @@ struct hf_live_log {
     void *turn_context;
 };
 
-/* segment_bytes 0: the default. `recent_slots` newest records are in memory; a power of two, no less
- * than ring_slots. `turn` may be set before hf_live_log_start(). */
+/* segment_bytes 0: the default. `recent_slots` newest records are in memory for those who follow; a
+ * power of two, no less than ring_slots. `turn` may be set before hf_live_log_start(). */
 void hf_live_log_open(struct hf_live_log *live, uint64_t segment_bytes, uint32_t ring_slots,
                       uint32_t recent_slots, enum hf_durability durability);
 void hf_live_log_start(struct hf_live_log *live);

@@ -221,7 +221,7 @@ static void subscribe(struct round *round, struct hf_random *random, uint32_t cl
         .count = expectation->kind == HF_WATCH_ALL ? 0 : 1,
     };
     enum hf_result result = hf_feed_worker_subscribe(&round->worker, client, tag, &request);
-    if (result == (enum hf_result)HF_SUBSCRIPTIONS_FULL) { /* the feed has not seen yet how many are gone */
+    if (result == HF_SUBSCRIPTIONS_FULL) { /* the feed has not seen yet how many are gone */
         *expectation = (struct expectation){0};
         round->refused++;
     } else if (result != HF_OK) {

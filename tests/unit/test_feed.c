@@ -371,7 +371,7 @@ Test(feed, bounds_the_subscriptions_of_a_connection)
         expect_subscribed(0, tag, 2);
         cr_expect_eq(subscribe(0, tag, 0), HF_BAD_FIELD, "each has a tag of its own");
     }
-    cr_expect_eq(subscribe(0, 99, 0), (enum hf_result)HF_SUBSCRIPTIONS_FULL);
+    cr_expect_eq(subscribe(0, 99, 0), HF_SUBSCRIPTIONS_FULL);
     hf_feed_worker_connect(&worker, 1, true);
     cr_expect_eq(subscribe(1, 99, 0), HF_OK, "another connection");
     cr_assert_eq(hf_feed_worker_unsubscribe(&worker, 0, 5, 3), HF_OK);
@@ -447,7 +447,7 @@ Test(feed, forgets_a_connection_that_is_gone)
     expect_silence(0);
     wait_for_rest();
     cr_expect_eq(hf_load_relaxed(&worker.feed->subscriptions), 0);
-    cr_expect_eq(hf_load_relaxed(&live.recent.followers), 0, "nothing is kept for nobody");
+    cr_expect_eq(hf_load_relaxed(&live.log.recent.followers), 0, "nothing is kept for nobody");
 }
 
 /* The peer ends its side: answers still come, records do not. */

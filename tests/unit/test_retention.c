@@ -11,7 +11,7 @@ static void run(const char *name, const char *const arguments[])
     char output[8192];
     const char *argv[16] = {path};
     hf_program_path(name, path);
-    for (unsigned i = 0; arguments[i] && i < 14; i++)
+    for (unsigned i = 0; i < 14 && arguments[i]; i++)
         argv[i + 1] = arguments[i];
     int status = hf_process_run(argv, output, sizeof output);
     cr_expect(status == 0, "%s ended with status %d: %s", name, status, output);

@@ -578,7 +578,7 @@ struct following {
 static void follow(struct hf_live_log *live, struct following *following, uint64_t last,
                    uint32_t every_ns)
 {
-    struct hf_tail_log log = hf_tail_log_of(&live->log, &live->recent);
+    struct hf_tail_log log = hf_tail_log_of(&live->log, &live->log.recent);
     struct hf_tail_reader *reader;
     cr_assert_eq(hf_tail_reader_open(&reader, &log), 0);
     struct hf_tail tail = {.next_lsn = following->lsn};
@@ -613,7 +613,7 @@ static void run_live(enum hf_durability durability, uint32_t recent_slots, uint3
 {
     static struct hf_live_log live;
     hf_live_log_open(&live, MIB, 1024, recent_slots, durability);
-    hf_recent_follow(&live.recent);
+    hf_recent_follow(&live.log.recent);
     hf_live_log_start(&live);
     struct producing producing = {&live, records};
     pthread_t threads[PRODUCERS];
@@ -678,7 +678,7 @@ Test(tail_live, goes_from_memory_to_files_and_back, .timeout = 120)
 {
     static struct hf_live_log live;
     hf_live_log_open(&live, MIB, 1024, 1024, HF_DURABILITY_DISK);
-    hf_recent_follow(&live.recent);
+    hf_recent_follow(&live.log.recent);
     hf_live_log_start(&live);
     struct hf_ring_producer producer;
     hf_ring_producer_init(&producer, &live.log.ring);
