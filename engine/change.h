@@ -14,14 +14,16 @@
  *   5. claim       one CAS, or one over all words (engine/mcas.h): the instant. If a word has changed
  *                  since it was weighed, weigh again.
  *   6. record      one chain of images, with consecutive LSNs (CLAIM-BEFORE-LOG)
- *   7. give back   what is given back, net (LOG-BEFORE-RELEASE)
+ *   7. give back   what is given back, net (LOG-BEFORE-RELEASE). A change of several words has
+ *                  announced that before 5: until it is done, nobody is refused for want of it, who
+ *                  may have seen the rest; such a refusal is put aside.
  *   8. clear       the marks, leave the chains.
  *
  * Whatever is in the way before 5, chains and marks are let go and the operation is put aside or
  * refused: neither has been seen by anybody but as "not decided yet", so there is no undoing that
  * others could be refused for (HONEST-NO). Chains are taken in the order of their places, and marks,
  * too, so of several changes that are in each other's way one gets on. A worker that stops in the
- * middle stops nobody who wants units: words are never held (see mcas.h).
+ * middle stops nobody who gets units: words are never held (see mcas.h).
  *
  * A refusal names the first line that fails. Units are weighed in the order of the lines, after all
  * that the change itself gives back.

@@ -17,11 +17,13 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "engine/embedded_log.h"
 #include "engine/execute.h"
 #include "engine/lapse.h"
 #include "engine/request.h"
 #include "engine/store.h"
 #include "wal/io_uring.h"
+#include "wal/tail.h"
 
 #define RING_ENTRIES   32
 #define POKE_USER_DATA (1ull << 32)
@@ -148,7 +150,7 @@ static void announce_commit(struct hf_embedded *db)
 
 static void write_log(struct hf_embedded *db)
 {
-    uint64_t announced = 0;
+    uint64_t announced = 0, readable = 0;
     /* Acquire, pairs with the release in hf_embedded_close(): no session is left. */
     while (!(hf_load_acquire(&db->closing) && db->queue.inflight == 0 &&
              hf_flusher_idle(flusher_of(db)))) {
@@ -159,9 +161,11 @@ static void write_log(struct hf_embedded *db)
         if (events == 0)
             hf_flusher_attest(flusher_of(db), &db->queue.queue);
         uint64_t commit_lsn = hf_flusher_commit_lsn(flusher_of(db));
-        if (commit_lsn != announced)
+        uint64_t limit_lsn = hf_tail_limit(flusher_of(db)); /* for those who watch */
+        if (commit_lsn != announced || limit_lsn != readable)
             announce_commit(db);
         announced = commit_lsn;
+        readable = limit_lsn;
     }
 }
 
@@ -442,4 +446,34 @@ void hf_session_wait(struct hf_session *session, uint64_t lsn)
 uint64_t hf_embedded_commit_lsn(const struct hf_embedded *db)
 {
     return hf_flusher_commit_lsn(&db->store->log.flusher);
+}
+
+/* ---- for watches and histories ---- */
+
+struct hf_store *hf_embedded_store(struct hf_embedded *db)
+{
+    return db->store;
+}
+
+struct hf_embedded *hf_session_embedded(struct hf_session *session)
+{
+    return session->db;
+}
+
+bool hf_embedded_wait(struct hf_embedded *db, uint64_t lsn, uint64_t timeout_ns)
+{
+    uint64_t now_ns = hf_clock_ns(CLOCK_MONOTONIC);
+    uint64_t until_ns = timeout_ns > UINT64_MAX / 4 ? UINT64_MAX / 4 : now_ns + timeout_ns;
+    struct timespec until = {
+        .tv_sec = (time_t)(until_ns / HF_NS_PER_S),
+        .tv_nsec = (long)(until_ns % HF_NS_PER_S),
+    };
+    int result = 0;
+    pthread_mutex_lock(&db->mutex);
+    /* As in hf_session_wait(). */
+    while (hf_tail_limit(flusher_of(db)) < lsn && result != ETIMEDOUT)
+        result = pthread_cond_clockwait(&db->committed, &db->mutex, CLOCK_MONOTONIC, &until);
+    bool reached = hf_tail_limit(flusher_of(db)) >= lsn;
+    pthread_mutex_unlock(&db->mutex);
+    return reached;
 }

@@ -69,7 +69,7 @@ bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, ui
 void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, struct hf_rules *copy)
 {
     const _Atomic uint64_t *words = cell->copies[rules & HF_RULE_COPY];
-    uint64_t read[HF_RULES_WORDS];
+    uint64_t read[HF_RULES_WORDS] = {0};
     /* Acquire, pairs with write_copy(): who sees a word of a later change sees, when it looks at
      * the inventory's word again, the bump that came before. */
     for (size_t i = 0; i < HF_RULES_WORDS; i++)

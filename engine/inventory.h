@@ -27,9 +27,9 @@
  * The sell limit is an amount in the word: lowering it subtracts, whatever is left (a deficit is
  * negative), raising it adds.
  *
- * Who may write what: the word, anyone, by CAS; `held`, whoever moved the units; the settings,
- * `rules` but for the fresh mark, who has the right to; `waiting_*`, who has the right to the list
- * (engine/waiting.h); the rest, the creator, before the cell is visible in the inventory index.
+ * Who may write what: the word, anyone, by CAS; `held` and `giving`, whoever moves the units; the
+ * settings, `rules` but for the fresh mark, who has the right to; `waiting_*`, who has the right to
+ * the list (engine/waiting.h); the rest, the creator, before the cell is visible in the index.
  */
 #ifndef HF_ENGINE_INVENTORY_H
 #define HF_ENGINE_INVENTORY_H

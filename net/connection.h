@@ -30,6 +30,7 @@ enum hf_stall {
                       */
     HF_STALL_LOG,    /* no room in the log: go on after the next write */
     HF_STALL_OUTPUT, /* the peer does not read: go on when it does */
+    HF_STALL_FEED,   /* the feed owes it many answers: go on when one of them has come */
 };
 
 struct hf_connection {

@@ -270,7 +270,7 @@ static enum hf_handled handle_feed(struct hf_handler *handler, struct hf_connect
     enum hf_result result = HF_UNSUBSCRIBED;
     struct hf_outcome outcome;
     if (hf_feed_must_wait(&connection->peer))
-        return stall(connection, HF_STALL_BUSY);
+        return stall(connection, HF_STALL_FEED);
     switch (request->operation) {
     case HF_OP_SUBSCRIBE:
         result = hf_feed_subscribe(handler->port, &connection->peer, connection->slot,

@@ -20,7 +20,7 @@
 #define BACKLOG 4096
 
 /* Descriptors for anything but connections and workers: standard streams, listener, log, region. */
-#define OWN_DESCRIPTORS 24
+#define OWN_DESCRIPTORS (24 + HF_FEED_READERS)
 
 /* How long a port that is in use is tried again. */
 #define PORT_PATIENCE_NS (2 * HF_NS_PER_S)

@@ -74,6 +74,44 @@ unsigned hf_session_call(struct hf_session *session, const struct hf_request *re
 /* Blocks until this LSN is committed. */
 void hf_session_wait(struct hf_session *session, uint64_t lsn);
 
+/*
+ * Watching: committed changes in order, from an LSN on, as SUBSCRIBE gives them (docs/protocol.md).
+ *
+ *     struct hf_request request = {.operation = HF_OP_SUBSCRIBE, .from_lsn = 1};
+ *     struct hf_embedded_watch *watch;
+ *     if (hf_embedded_watch_open(db, &request, &watch, &reply) == HF_SUBSCRIBED)
+ *         while (hf_embedded_watch_next(watch, &reply, UINT64_MAX) != HF_LSN_NOT_KEPT)
+ *             ... reply.count records at reply.records, 128 bytes each ...
+ *     hf_embedded_watch_close(watch);
+ *
+ * A watch belongs to one thread at a time; there may be many. It reads in that thread, and slows
+ * nobody else. All are closed before hf_embedded_close().
+ */
+struct hf_embedded_watch;
+
+/* SUBSCRIBED (reply->next_lsn: the first LSN that will be told), LSN_NOT_KEPT (next_lsn: the first
+ * that can be), BAD_FIELD, or SUBSCRIPTIONS_FULL (no memory). *watch is NULL but with the first. */
+unsigned hf_embedded_watch_open(struct hf_embedded *db, const struct hf_request *request,
+                                struct hf_embedded_watch **watch, struct hf_reply *reply);
+void hf_embedded_watch_close(struct hf_embedded_watch *watch); /* NULL: nothing happens */
+
+/*
+ * Waits until there is something to tell, at most timeout_ns (UINT64_MAX: for ever), and returns
+ * reply->result: RECORDS (count, records, valid until the next call; next_lsn; none if the time is
+ * over), FELL_BEHIND (what comes next is no longer in memory; nothing is left out), or LSN_NOT_KEPT
+ * (it cannot go on: what comes next is no longer kept, or damaged; next_lsn: the first that is).
+ */
+unsigned hf_embedded_watch_next(struct hf_embedded_watch *watch, struct hf_reply *reply,
+                                uint64_t timeout_ns);
+
+/*
+ * HISTORY: the images of one reservation, in `entries`, which has room for request->limit. FOUND
+ * (reply->count, ->entries, ->next), NOT_FOUND, BAD_FIELD, LSN_NOT_KEPT (the log cannot be read), or
+ * SUBSCRIPTIONS_FULL (no memory). Reads files: blocks for as long as that takes.
+ */
+unsigned hf_session_history(struct hf_session *session, const struct hf_request *request,
+                            struct hf_reservation_entry *entries, struct hf_reply *reply);
+
 /* Everything up to here is committed. Any thread. */
 uint64_t hf_embedded_commit_lsn(const struct hf_embedded *db);
 

@@ -605,13 +605,17 @@ static void verify_log(struct crash *crash, uint64_t *hash)
     retention_text(crash, retain);
     int status = hf_process_run(argv, output, sizeof output);
     const char *line = strstr(output, "state_hash:");
+    const char *fault = strstr(output, "fault:");
     size_t length = strlen(output);
     static const char last[] = "verify: ok\n";
     *hash = line ? strtoull(line + sizeof "state_hash:" - 1, NULL, 16) : 0;
     if (status != 0 || !line || length < sizeof last - 1 ||
         strcmp(output + length - (sizeof last - 1), last) != 0)
         hf_model_contradict(crash->model, "holdfast-wal verify ended with status %d: %.400s",
-                            status, length > 400 ? output + length - 400 : output);
+                            status,
+                            fault          ? fault
+                            : length > 400 ? output + length - 400
+                                           : output);
     crash->durations.verify_ns += hf_monotonic_now_ns() - began_ns;
 }
 

@@ -109,6 +109,7 @@ static struct hf_booking *add_booking(struct hf_bookings *bookings, const struct
 {
     if (bookings->count == bookings->room)
         grow(bookings);
+    HF_CHECK(bookings->bookings);
     struct hf_booking *booking = &bookings->bookings[bookings->count++];
     *booking = (struct hf_booking){.claim = *claim};
     *slot_of(bookings, &claim->id) = bookings->count;
@@ -205,8 +206,8 @@ static struct hf_asking *ask_set(struct hf_bookings *bookings)
 static struct hf_line new_claim(struct hf_bookings *bookings)
 {
     static const enum hf_operation operations[] = {HF_OP_RESERVE, HF_OP_HOLD, HF_OP_HOLD,
-                                                   HF_OP_HOLD, HF_OP_JOIN};
-    enum hf_operation operation = operations[random_below(bookings, 5)];
+                                                   HF_OP_HOLD,    HF_OP_JOIN, HF_OP_JOIN};
+    enum hf_operation operation = operations[random_below(bookings, 6)];
     uint32_t number = random_below(bookings, HF_BOOKING_INVENTORIES);
     while (operation == HF_OP_JOIN && starts[number].waiting_limit == 0)
         number = random_below(bookings, HF_BOOKING_INVENTORIES);

@@ -591,7 +591,8 @@ static void judge_no(struct hf_witness *witness, const struct hf_asking *asking)
     else if (told->result == HF_SOLD_OUT && is_claim(line->operation) && asking->line_count == 1 &&
              told->available >= (int32_t)line->qty)
         lie = "but as many are available";
-    if (told->result == HF_NOT_FOUND && !known && hf_annals_of(&witness->annals, &line->id) != 0)
+    if (told->result == HF_NOT_FOUND && !known &&
+        hf_annals_up_to(&witness->annals, &line->id, asking->floor_lsn) != 0)
         witness->figures.forgotten++;
     if (lie)
         hf_witness_contradict(

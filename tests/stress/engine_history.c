@@ -332,7 +332,7 @@ static void check_reservation(const struct hf_judge *judge, const struct answer 
 {
     const struct hf_outcome *outcome = &answer->outcome;
     unsigned long long lsn = outcome->wait_for_lsn;
-    struct hf_image image;
+    struct hf_image image = {0};
     /* ID_REUSED reveals that the reservation exists, no more. */
     bool reused = outcome->result == HF_ID_REUSED;
     const struct hf_reservation *told = reused ? &image.reservation : &outcome->reservation;
