@@ -50,6 +50,7 @@ struct hf_engine {
     uint64_t retain_ns;             /* how long finished reservations are kept */
     uint64_t recovered_log_time_ns; /* the newest date in the log when it was opened */
     _Atomic uint64_t reclaimed;     /* reservations, for statistics */
+    _Atomic uint32_t lapsing;       /* actors that are taking what is due out of the timer */
     _Atomic uint32_t chores;        /* inventories whose list is to be served: the first, + 1 */
     /* The date of the newest change of each actor, by its number. Written by that actor. */
     struct hf_logged_date {

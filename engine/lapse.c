@@ -213,6 +213,17 @@ static bool look_at(struct hf_actor *actor, uint32_t number)
     return true;
 }
 
+/* True: there is more. */
+static bool do_what_is_due(struct hf_actor *actor, uint32_t budget)
+{
+    struct hf_timer *timer = &actor->engine->timer;
+    uint32_t number;
+    while (budget != 0 && (number = hf_timer_pop(timer, actor->now_ns, &budget, &actor->wake)) != 0)
+        if (!look_at(actor, number))
+            return true;
+    return budget == 0 && hf_timer_has_work(timer, actor->now_ns);
+}
+
 bool hf_engine_tick(struct hf_actor *actor, uint32_t budget)
 {
     struct hf_timer *timer = &actor->engine->timer;
@@ -221,11 +232,12 @@ bool hf_engine_tick(struct hf_actor *actor, uint32_t budget)
         empty_limbo(actor);
     if (HF_LIKELY(!hf_timer_has_work(timer, actor->now_ns)))
         return false;
-    uint32_t number;
-    while (budget != 0 && (number = hf_timer_pop(timer, actor->now_ns, &budget, &actor->wake)) != 0)
-        if (!look_at(actor, number))
-            return true;
-    return budget == 0 && hf_timer_has_work(timer, actor->now_ns);
+    /* seq_cst, both, pairs with hf_lapse_for(): who does not find an entry in the timer finds that
+     * somebody has it. */
+    hf_fetch_add_seq_cst(&actor->engine->lapsing, 1);
+    bool again = do_what_is_due(actor, budget);
+    hf_fetch_add_seq_cst(&actor->engine->lapsing, UINT32_MAX); /* - 1 */
+    return again;
 }
 
 enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cell *cell)
@@ -248,8 +260,9 @@ enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cel
         if (one == HF_LAPSE_SOME)
             lapse = HF_LAPSE_SOME;
     }
-    /* There may be more than were told. */
-    if (lapse == HF_LAPSE_NONE && count == PEEK_ENTRIES)
+    /* There may be more than were told, or in the hands of somebody else, who is at it. seq_cst,
+     * pairs with hf_engine_tick(). */
+    if (lapse == HF_LAPSE_NONE && (count == PEEK_ENTRIES || hf_load_seq_cst(&engine->lapsing) != 0))
         return HF_LAPSE_BUSY;
     return lapse;
 }

@@ -188,7 +188,7 @@ static bool refusal_hides_a_yes(enum hf_operation operation, unsigned result)
     case HF_OP_EXTEND:
     case HF_OP_CHANGE:
     case HF_OP_MOVE:
-        return result != HF_NOT_FOUND && result != HF_HOLD_EXPIRED;
+        return result != HF_NOT_FOUND; /* what was extended or changed may have lapsed since */
     case HF_OP_INVENTORY_SET:
         return true;
     default:

@@ -25,6 +25,8 @@
     atomic_fetch_add_explicit((field), (value), memory_order_relaxed)
 #define hf_fetch_add_acq_rel(field, value)                                                         \
     atomic_fetch_add_explicit((field), (value), memory_order_acq_rel)
+#define hf_fetch_add_seq_cst(field, value)                                                         \
+    atomic_fetch_add_explicit((field), (value), memory_order_seq_cst)
 #define hf_fetch_sub_acq_rel(field, value)                                                         \
     atomic_fetch_sub_explicit((field), (value), memory_order_acq_rel)
 #define hf_fetch_sub_relaxed(field, value)                                                         \

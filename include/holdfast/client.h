@@ -24,9 +24,9 @@
  *   INVENTORY_CREATE
  *   CONFIRM                   the same, but WRONG_STATE becomes OUTCOME_UNKNOWN: it may have been
  *                             confirmed, and cancelled since
- *   EXTEND, CHANGE, MOVE      a yes, NOT_FOUND and HOLD_EXPIRED hold; every other no becomes
- *                             OUTCOME_UNKNOWN. With a guard they are done once at the most. Without
- *                             one they set what they say, whatever has happened in between: an
+ *   EXTEND, CHANGE, MOVE      a yes and NOT_FOUND hold; every other no becomes OUTCOME_UNKNOWN: it
+ *                             may have been done, and the hold may have lapsed since. With a guard
+ *                             they are done once at the most. Without one they set what they say, whatever has happened in between: an
  *                             EXTEND never shortens, but a CHANGE or MOVE undoes what somebody else
  *                             did since. Guard them where several clients change one reservation
  *   BATCH                     done once or not at all if its lines are claims, releases, cancels,
