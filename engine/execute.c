@@ -56,9 +56,14 @@ bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
     case HF_OP_JOIN:
         change_one(actor, request, request->not_after_ns, outcome);
         return true;
+    case HF_OP_CANCEL:
+        if (request->expected == 0)
+            hf_engine_cancel(actor, &request->id, outcome);
+        else
+            change_one(actor, request, 0, outcome);
+        return true;
     case HF_OP_CONFIRM:
     case HF_OP_RELEASE:
-    case HF_OP_CANCEL:
     case HF_OP_EXTEND:
     case HF_OP_CHANGE:
     case HF_OP_MOVE:

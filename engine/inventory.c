@@ -124,7 +124,9 @@ static uint32_t rules_of(const struct hf_settings *settings, bool counted)
     bool claim = settings->customer_limit != 0 || settings->min_qty > 1 || settings->max_qty != 0 ||
                  (settings->flags & ~HF_INVENTORY_SKIP) != 0 || settings->opens_at_ns != 0 ||
                  settings->closes_at_ns != 0 || settings->longest_hold_ns != 0;
-    return (claim ? HF_RULE_CLAIM : 0) | (counted ? HF_RULE_COUNTED : 0);
+    bool cutoff = settings->cancel_until_ns != 0;
+    return (claim ? HF_RULE_CLAIM : 0) | (counted ? HF_RULE_COUNTED : 0) |
+           (cutoff ? HF_RULE_CUTOFF : 0);
 }
 
 /* Subtracts. False: it must not become negative, and would. */

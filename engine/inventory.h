@@ -44,10 +44,11 @@
 #include "holdfast/types.h"
 
 /* Bits of `rules`. */
-#define HF_RULE_COPY    1u /* which copy of the settings is current */
-#define HF_RULE_FRESH   2u /* it is current, but maybe not in force yet */
-#define HF_RULE_CLAIM   4u /* a claim has something to obey */
-#define HF_RULE_COUNTED 8u /* the units of each customer are counted */
+#define HF_RULE_COPY    1u  /* which copy of the settings is current */
+#define HF_RULE_FRESH   2u  /* it is current, but maybe not in force yet */
+#define HF_RULE_CLAIM   4u  /* a claim has something to obey */
+#define HF_RULE_COUNTED 8u  /* the units of each customer are counted */
+#define HF_RULE_CUTOFF  16u /* cancellations end at a date */
 #define HF_RULES_ANY    (HF_RULE_CLAIM | HF_RULE_COUNTED | HF_RULE_FRESH)
 
 /* Settings and what belongs to them. */
