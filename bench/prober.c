@@ -189,7 +189,8 @@ static void make_probes(struct hf_prober *prober)
             .prober = prober, .number = number, .confirms = number >= holds->alone};
         probe->begin_ns = deadline_ns - AHEAD_NS;
         if (probe->confirms) /* spread evenly */
-            probe->begin_ns = deadline_ns - RACE_NS + 2 * RACE_NS * (number % 1000) / 1000;
+            probe->begin_ns =
+                deadline_ns - RACE_NS + 2 * RACE_NS * (number - holds->alone) / holds->raced;
     }
     prober->open = prober->count;
     qsort(prober->probes, prober->count, sizeof *prober->probes, by_begin);

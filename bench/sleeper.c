@@ -18,10 +18,8 @@ static void *sleep_thread(void *context)
                                        .tv_nsec = (long)(until_ns % HF_NS_PER_S)};
         while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
             ;
-        uint64_t now_ns = hf_monotonic_now_ns();
-        hf_histogram_add(&sleeper->late, now_ns - until_ns);
+        hf_histogram_add(&sleeper->late, hf_monotonic_now_ns() - until_ns);
         sleeper->count++;
-        until_ns = now_ns;
     }
     return NULL;
 }

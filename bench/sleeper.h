@@ -3,6 +3,8 @@
  *
  * That is what the machine adds to every lag, whoever is measured on it: its timers, its scheduler
  * and whatever else runs there. A lag of the server cannot be told from it if both are of one size.
+ * Its times are a millisecond apart whatever happens: if it is stopped for a while, all of those that
+ * fell into that count, as do all deadlines.
  */
 #ifndef HF_BENCH_SLEEPER_H
 #define HF_BENCH_SLEEPER_H

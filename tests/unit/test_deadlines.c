@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -205,6 +206,16 @@ static void expect_units(uint32_t held, uint32_t confirmed)
 
 /* ---- a server that stands still ---- */
 
+/* When this returns, it stands still: a signal takes its time, and what comes in until then is
+ * answered. */
+static void stop_server(void)
+{
+    int status;
+    kill(server.pid, SIGSTOP);
+    cr_assert_eq(waitpid(server.pid, &status, WUNTRACED), server.pid);
+    cr_assert(WIFSTOPPED(status));
+}
+
 /* It stands still over the deadlines of half of the holds. A confirm that reaches it meanwhile is
  * decided when it goes on: for those that have lapsed by then, it is too late, even if it was sent
  * in time; for the others, it is not. */
@@ -212,7 +223,7 @@ Test(deadlines, hold_while_the_server_stands_still)
 {
     make_holds(long_holds, LONG_NS);
     make_holds(short_holds, SHORT_NS);
-    kill(server.pid, SIGSTOP);
+    stop_server();
     send_about(HF_OP_CONFIRM, short_holds, 0, HOLDS / 2);
     usleep(STOPPED_MS * 1000 / 2);
     send_about(HF_OP_CONFIRM, short_holds, HOLDS / 2, HOLDS);
@@ -236,7 +247,7 @@ Test(deadlines, that_passed_while_the_server_stood_still_are_noticed)
 {
     make_holds(long_holds, LONG_NS);
     make_holds(short_holds, SHORT_NS);
-    kill(server.pid, SIGSTOP);
+    stop_server();
     usleep(STOPPED_MS * 1000);
     kill(server.pid, SIGCONT);
     outlast(short_holds[HOLDS - 1].deadline_ns);

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "holdfast/client.h"
@@ -372,7 +373,9 @@ static unsigned lose_patience(void)
     client = open_client(IMPATIENCE_MS);
     struct hf_request request = {.operation = HF_OP_PING};
     cr_assert_eq(ask(&request), HF_OK);
+    int status; /* it stands still when the signal has arrived everywhere */
     kill(server.pid, SIGSTOP);
+    cr_assert_eq(waitpid(server.pid, &status, WUNTRACED), server.pid);
     request = (struct hf_request){
         .operation = HF_OP_RESERVE, .inventory_id = 1, .customer_id = 1, .qty = 1};
     unsigned result = ask(&request);
