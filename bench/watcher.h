@@ -19,8 +19,9 @@
 #include "bench/histogram.h"
 #include "bench/holds.h"
 
-/* A SUBSCRIBE names so many inventories at most; beyond, the watcher makes several. */
-#define HF_WATCHER_MAX_WATCHES 64
+/* A SUBSCRIBE names HF_MAX_WATCH_IDS inventories at most; for more, the watcher makes several, of which
+ * a connection may have so many. */
+#define HF_WATCHER_MAX_WATCHES 16
 
 struct hf_watcher_result {
     uint64_t expired, confirmed, extended, others; /* records */
