@@ -159,16 +159,27 @@ static void look_later(struct hf_actor *actor, uint32_t number, uint64_t pause_n
     hf_engine_arm(actor, number);
 }
 
+/* How long to leave a finished reservation alone that is still retained. The log's time is behind the
+ * clock: by the time since something was logged, mostly next to nothing, but while nothing happens
+ * it stands still for days. So, when as long again has passed as it is late already; at most an
+ * eighth of the retention, but a few seconds, as there may be many. */
+static uint64_t until_forgotten_ns(const struct hf_engine *engine, uint64_t end_ns, uint64_t now_ns)
+{
+    if (end_ns > now_ns)
+        return end_ns - now_ns;
+    uint64_t again_ns = now_ns - end_ns + HF_NS_PER_MS;
+    uint64_t most_ns = engine->retain_ns / 8 + 10 * HF_NS_PER_S;
+    return again_ns < most_ns ? again_ns : most_ns;
+}
+
 /* A finished reservation is due. False: not now. */
 static bool end_retention(struct hf_actor *actor, uint32_t number)
 {
     struct hf_engine *engine = actor->engine;
     const struct hf_reservation_cell *cell = &engine->region.reservations[number];
     uint64_t end_ns = hf_retention_end_ns(engine, hf_load_acquire(&cell->changed_at_ns));
-    /* While nothing is logged, the log's time stands still: look again after an eighth. */
-    uint64_t pause_ns = engine->retain_ns / 8 + HF_NS_PER_S;
     if (end_ns > hf_engine_log_time_ns(engine)) {
-        look_later(actor, number, end_ns > actor->now_ns ? end_ns - actor->now_ns : pause_ns);
+        look_later(actor, number, until_forgotten_ns(engine, end_ns, actor->now_ns));
         return true;
     }
     if (forget(actor, number))
