@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/lib/process.h"
 #include "tests/lib/stress.h"
@@ -23,13 +24,19 @@ static void run(const char *name, const char *const arguments[])
         argv[i + 1] = arguments[i];
     int status = hf_process_run(argv, output, sizeof output);
     cr_expect(status == 0, "%s ended with status %d: %s", name, status, output);
+    /* Its last line tells what was done, and the seed with which it can be done again. */
+    size_t length = strlen(output);
+    if (length != 0 && output[length - 1] == '\n')
+        output[length - 1] = '\0';
+    const char *last = strrchr(output, '\n');
+    fprintf(stderr, "%s\n", last != NULL ? last + 1 : output);
 }
 
 #define RUN(name, ...) run(name, (const char *const[]){__VA_ARGS__, NULL})
 
 Test(model_run, every_answer_and_every_state_is_the_models, .timeout = 300)
 {
-    RUN("model", "--operations", "100000");
+    RUN("model", "--operations", "1000000");
 }
 
 Test(model_run, each_planted_mistake_is_found, .timeout = 300)
