@@ -2,7 +2,8 @@
  * Changes: one or several operations on reservations that take effect at one instant, or not at all.
  * A single operation that is more than a plain claim is a change of one line.
  *
- * Step by step:
+ * Step by step (1 and 3: engine/transaction.h; 4 and 5: engine/weighing.h; 6 to 8:
+ * engine/recording.h):
  *   1. look up     every id. For those that are to be made, the chain is taken, as for a grant; so
  *                  no one else decides about these ids.
  *   2. decide      about each known reservation (engine/decide.h).
@@ -23,7 +24,7 @@
  * refused: neither has been seen by anybody but as "not decided yet", so there is no undoing that
  * others could be refused for (HONEST-NO). Chains are taken in the order of their places, and marks,
  * too, so of several changes that are in each other's way one gets on. A worker that stops in the
- * middle stops nobody who gets units: words are never held (see mcas.h).
+ * middle stops nobody from getting units: words are never held (see mcas.h).
  *
  * A refusal names the first line that fails. Units are weighed in the order of the lines, after all
  * that the change itself gives back.
@@ -32,10 +33,6 @@
 #define HF_ENGINE_CHANGE_H
 
 #include "engine/engine.h"
-
-/* Room for one change at a time; an actor has one. NULL: out of memory. */
-struct hf_transaction *hf_transaction_new(void);
-void hf_transaction_free(struct hf_transaction *transaction);
 
 /*
  * Carries out `count` lines (1 .. HF_MAX_BATCH_LINES), whose values are checked and whose ids are

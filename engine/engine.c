@@ -9,6 +9,7 @@
 #include "engine/change.h"
 #include "engine/hash.h"
 #include "engine/lapse.h"
+#include "engine/transaction.h"
 #include "engine/units.h"
 #include "engine/waiting.h"
 
