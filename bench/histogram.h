@@ -7,7 +7,6 @@
 #ifndef HF_BENCH_HISTOGRAM_H
 #define HF_BENCH_HISTOGRAM_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 #define HF_HISTOGRAM_SUB_BITS    7

@@ -8,7 +8,6 @@
  * load could not be set up.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -19,7 +18,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "bench/load.h"
 #include "bench/options.h"
@@ -130,9 +128,9 @@ static void read_options(struct bench *bench, int argc, char **argv)
         {NULL, 0, NULL, 0},
     };
     struct hf_load_plan *plan = &bench->plan;
-    int which, index = 0;
-    while ((which = getopt_long(argc, argv, "", options, &index)) != -1) {
-        const char *name = options[index].name;
+    const char *name;
+    int which;
+    while ((which = hf_option_next(argc, argv, options, &name)) != -1) {
         switch (which) {
         case SERVER:
             bench->server = optarg;
@@ -170,12 +168,8 @@ static void read_options(struct bench *bench, int argc, char **argv)
         case HELP:
             print_help();
             exit(0);
-        default: /* getopt has said what is wrong */
-            exit(HF_BENCH_USAGE);
         }
     }
-    if (optind < argc)
-        hf_usage_error("\"%s\" is not an option", argv[optind]);
     if (plan->threads > plan->connections)
         hf_usage_error("--threads %u needs as many --connections", plan->threads);
     if (plan->capacity == 0)
@@ -258,15 +252,8 @@ static int make_stock(struct bench *bench)
 {
     struct hf_load_plan *plan = &bench->plan;
     int link = hf_link_open(bench->server, &plan->address);
-    if (link == -EINVAL)
-        hf_usage_error("--server wants HOST:PORT, not \"%s\"", bench->server);
-    if (link < 0) {
-        fprintf(stderr,
-                "holdfast-bench: cannot reach %s: %s: start the server, or name another "
-                "with --server\n",
-                bench->server, link == -ENOENT ? "no such host" : strerror(-link));
+    if (link < 0)
         return HF_BENCH_SETUP;
-    }
     int result = 0;
     if (plan->kind != HF_LOAD_PING)
         result = for_each_inventory(plan, link, HF_OP_INVENTORY_CREATE);
@@ -290,12 +277,6 @@ static int open_loads(struct bench *bench)
         return HF_BENCH_SETUP;
     }
     return 0;
-}
-
-static void *run_load(void *load)
-{
-    hf_load_run(load);
-    return NULL;
 }
 
 static void show_progress(const struct bench *bench, uint64_t now_ns, uint64_t *shown)
@@ -348,12 +329,12 @@ static int run(struct bench *bench)
     hf_store_relaxed(&bench->clock.end_ns,
                      begin_ns + (uint64_t)(bench->seconds * (double)HF_NS_PER_S));
     while (started < bench->plan.threads && result == 0) {
-        result = pthread_create(&threads[started], NULL, run_load, bench->loads[started]);
+        result = hf_load_start(bench->loads[started], &threads[started]);
         if (result == 0)
             started++;
     }
     if (result != 0) {
-        fprintf(stderr, "holdfast-bench: cannot start thread %u: %s\n", started, strerror(result));
+        fprintf(stderr, "holdfast-bench: cannot start thread %u: %s\n", started, strerror(-result));
         hf_load_end(&bench->clock, 0);
         result = HF_BENCH_SETUP;
     }

@@ -15,6 +15,8 @@
 #define ID_VARIANT (1ull << 63) /* of RFC 9562, in the second half */
 #define ID_OTHERS  (1ull << 56)
 
+enum fate { FATE_LAPSES, FATE_RACED, FATE_CONFIRMED, FATE_EXTENDED };
+
 /* ---- what follows from the number ---- */
 
 static uint64_t mix(uint64_t key)
@@ -35,17 +37,16 @@ void hf_holds_close(struct hf_holds *holds)
     free(holds->deadlines_ns);
 }
 
-enum hf_fate hf_holds_fate(const struct hf_holds *holds, uint32_t number)
+static enum fate fate_of(const struct hf_holds *holds, uint32_t number)
 {
     if (number < holds->alone)
-        return HF_FATE_LAPSES;
+        return FATE_LAPSES;
     if (number < holds->alone + holds->raced)
-        return HF_FATE_RACED;
+        return FATE_RACED;
     uint32_t dice = (uint32_t)(mix(holds->seed ^ ~(uint64_t)number) % 100);
     if (dice < holds->confirmed_percent)
-        return HF_FATE_CONFIRMED;
-    return dice < holds->confirmed_percent + holds->extended_percent ? HF_FATE_EXTENDED
-                                                                     : HF_FATE_LAPSES;
+        return FATE_CONFIRMED;
+    return dice < holds->confirmed_percent + holds->extended_percent ? FATE_EXTENDED : FATE_LAPSES;
 }
 
 uint32_t hf_holds_place(const struct hf_holds *holds, uint32_t number)
@@ -53,7 +54,8 @@ uint32_t hf_holds_place(const struct hf_holds *holds, uint32_t number)
     return number < holds->alone ? holds->shared + number : number % holds->shared;
 }
 
-uint32_t hf_holds_capacity(const struct hf_holds *holds, uint32_t place)
+/* Units of an inventory. */
+static uint32_t capacity_of(const struct hf_holds *holds, uint32_t place)
 {
     return place < holds->shared ? holds->count / holds->shared + 1 : 1;
 }
@@ -110,7 +112,7 @@ static void ask_create(void *context, uint32_t place, struct hf_request *request
     request->operation = HF_OP_INVENTORY_CREATE;
     request->inventory_id = holds->first_inventory_id + place;
     request->product_id = 1;
-    request->capacity = hf_holds_capacity(holds, place);
+    request->capacity = capacity_of(holds, place);
 }
 
 static bool take_created(void *context, uint32_t place, const struct hf_reply *reply)
@@ -179,7 +181,7 @@ struct chosen {
     uint32_t count;
 };
 
-static bool choose(struct hf_holds *holds, enum hf_fate fate, struct chosen *chosen)
+static bool choose(struct hf_holds *holds, enum fate fate, struct chosen *chosen)
 {
     *chosen = (struct chosen){.holds = holds, .numbers = calloc(holds->count, sizeof(uint32_t))};
     if (chosen->numbers == NULL) {
@@ -187,7 +189,7 @@ static bool choose(struct hf_holds *holds, enum hf_fate fate, struct chosen *cho
         return false;
     }
     for (uint32_t number = 0; number < holds->count; number++)
-        if (hf_holds_fate(holds, number) == fate)
+        if (fate_of(holds, number) == fate)
             chosen->numbers[chosen->count++] = number;
     return true;
 }
@@ -232,7 +234,7 @@ static bool take_confirmed(void *context, uint32_t place, const struct hf_reply 
     return complain(reply, "confirmation of hold", chosen->numbers[place]);
 }
 
-static bool drive_chosen(struct hf_holds *holds, struct hf_drive *drive, enum hf_fate fate,
+static bool drive_chosen(struct hf_holds *holds, struct hf_drive *drive, enum fate fate,
                          struct hf_drive_work work)
 {
     struct chosen chosen;
@@ -248,13 +250,13 @@ static bool drive_chosen(struct hf_holds *holds, struct hf_drive *drive, enum hf
 bool hf_holds_extend(struct hf_holds *holds, struct hf_drive *drive)
 {
     const struct hf_drive_work work = {.ask = ask_extend, .take = take_extended};
-    return drive_chosen(holds, drive, HF_FATE_EXTENDED, work);
+    return drive_chosen(holds, drive, FATE_EXTENDED, work);
 }
 
 bool hf_holds_confirm(struct hf_holds *holds, struct hf_drive *drive)
 {
     const struct hf_drive_work work = {.ask = ask_confirm, .take = take_confirmed};
-    return drive_chosen(holds, drive, HF_FATE_CONFIRMED, work);
+    return drive_chosen(holds, drive, FATE_CONFIRMED, work);
 }
 
 /* ---- CONSERVATION ---- */
@@ -271,7 +273,7 @@ static bool take_inventory(void *context, uint32_t place, const struct hf_reply 
     const struct hf_holds *holds = context;
     const struct hf_inventory *inventory = &reply->inventory;
     uint32_t confirmed = holds->confirmed_in[place];
-    uint32_t free_units = hf_holds_capacity(holds, place) - confirmed;
+    uint32_t free_units = capacity_of(holds, place) - confirmed;
     if (reply->result != HF_FOUND)
         return complain(reply, "inventory", holds->first_inventory_id + place);
     if (inventory->held == 0 && inventory->confirmed == confirmed &&

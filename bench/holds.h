@@ -17,8 +17,6 @@
 #include "bench/drive.h"
 #include "bench/server_time.h"
 
-enum hf_fate { HF_FATE_LAPSES, HF_FATE_RACED, HF_FATE_CONFIRMED, HF_FATE_EXTENDED };
-
 struct hf_holds {
     /* Constant once they are made. */
     uint32_t count, alone, raced;
@@ -37,8 +35,6 @@ struct hf_holds {
 int hf_holds_open(struct hf_holds *holds);
 void hf_holds_close(struct hf_holds *holds);
 
-enum hf_fate hf_holds_fate(const struct hf_holds *holds, uint32_t number);
-
 static inline uint32_t hf_holds_inventories(const struct hf_holds *holds)
 {
     return holds->shared + holds->alone;
@@ -46,9 +42,6 @@ static inline uint32_t hf_holds_inventories(const struct hf_holds *holds)
 
 /* Which inventory it is in, from 0. */
 uint32_t hf_holds_place(const struct hf_holds *holds, uint32_t number);
-
-/* Units of an inventory. */
-uint32_t hf_holds_capacity(const struct hf_holds *holds, uint32_t place);
 
 /* The id of a hold, or of the claim of somebody else for the unit of one that is alone. */
 struct hf_id hf_holds_id(const struct hf_holds *holds, uint32_t number, bool others_claim);

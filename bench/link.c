@@ -5,13 +5,17 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "bench/options.h"
 #include "net/address.h"
 
-int hf_link_open(const char *server, struct hf_link_address *address)
+/* Like hf_link_open(), but silent: -EINVAL for what is not of the form, -ENOENT for a host that is
+ * not known. */
+static int open_link(const char *server, struct hf_link_address *address)
 {
     char host[HF_HOST_BYTES], port[6];
     if (!hf_address_split(server, host, port))
@@ -27,6 +31,19 @@ int hf_link_open(const char *server, struct hf_link_address *address)
         link = hf_link_connect(address);
     }
     freeaddrinfo(found);
+    return link;
+}
+
+int hf_link_open(const char *server, struct hf_link_address *address)
+{
+    int link = open_link(server, address);
+    if (link == -EINVAL)
+        hf_usage_error("--server wants HOST:PORT, not \"%s\"", server);
+    if (link < 0)
+        fprintf(stderr,
+                "%s: cannot reach %s: %s: start the server, or name another with --server\n",
+                program_invocation_short_name, server,
+                link == -ENOENT ? "no such host" : strerror(-link));
     return link;
 }
 

@@ -22,9 +22,9 @@ struct hf_link_address {
 };
 
 /*
- * Resolves "HOST:PORT" or "[IPv6]:PORT" and connects to the first address that answers, which
- * *address then holds. Blocks. The descriptor of a blocking socket; -EINVAL if `server` is not of
- * that form, -ENOENT if the host name is not known, or another -errno.
+ * Resolves "HOST:PORT" or "[IPv6]:PORT", the value of --server, and connects to the first address
+ * that answers, which *address then holds. Blocks. The descriptor of a blocking socket; or -errno,
+ * once the reason was reported. What is not of that form ends the program (options.h).
  */
 int hf_link_open(const char *server, struct hf_link_address *address);
 

@@ -481,8 +481,9 @@ static void begin(struct hf_load *load)
     }
 }
 
-void hf_load_run(struct hf_load *load)
+static void *run(void *context)
 {
+    struct hf_load *load = context;
     struct epoll_event events[EVENTS];
     begin(load);
     while (!load->result.failed && (!load->ending || load->outstanding > 0)) {
@@ -504,6 +505,12 @@ void hf_load_run(struct hf_load *load)
             load->result.errors += load->outstanding - 1;
         }
     }
+    return NULL;
+}
+
+int hf_load_start(struct hf_load *load, pthread_t *thread)
+{
+    return -pthread_create(thread, NULL, run, load);
 }
 
 uint64_t hf_load_answered(const struct hf_load *load)

@@ -18,6 +18,7 @@
 #ifndef HF_BENCH_LOAD_H
 #define HF_BENCH_LOAD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -94,15 +95,16 @@ int hf_load_open(const struct hf_load_plan *plan, struct hf_load_clock *clock, u
 void hf_load_close(struct hf_load *load);
 
 /*
- * Runs the load until the clock's end and then until everything asked was answered. Blocks. What
- * goes wrong is reported on stderr as it happens and stands in the result.
+ * Runs the load in a thread of its own, which ends once the clock has and everything asked was
+ * answered. What goes wrong is reported on stderr as it happens and stands in the result. 0 or
+ * -errno.
  */
-void hf_load_run(struct hf_load *load);
+int hf_load_start(struct hf_load *load, pthread_t *thread);
 
 /* Answers so far, warm-up included. Any thread. */
 uint64_t hf_load_answered(const struct hf_load *load);
 
-/* After hf_load_run(). */
+/* Once its thread was joined. */
 const struct hf_load_result *hf_load_result(const struct hf_load *load);
 
 /* "reserve". Static storage. */

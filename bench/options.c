@@ -19,6 +19,17 @@ void hf_usage_error(const char *format, ...)
     exit(HF_BENCH_USAGE);
 }
 
+int hf_option_next(int argc, char **argv, const struct option *options, const char **name)
+{
+    int index = 0, which = getopt_long(argc, argv, "", options, &index);
+    if (which == '?') /* getopt has said what is wrong */
+        exit(HF_BENCH_USAGE);
+    if (which == -1 && optind < argc)
+        hf_usage_error("\"%s\" is not an option", argv[optind]);
+    *name = options[index].name;
+    return which;
+}
+
 uint32_t hf_option_count(const char *option, const char *text, uint32_t min, uint32_t max)
 {
     char *end;

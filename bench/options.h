@@ -2,6 +2,7 @@
 #ifndef HF_BENCH_OPTIONS_H
 #define HF_BENCH_OPTIONS_H
 
+#include <getopt.h>
 #include <stdint.h>
 
 #define HF_BENCH_WRONG 1 /* exit status: measured, but something was not as it should be */
@@ -10,6 +11,10 @@
 
 /* One line on stderr, and the program ends with status 2. */
 __attribute__((format(printf, 1, 2), noreturn)) void hf_usage_error(const char *format, ...);
+
+/* The next option, as getopt_long() tells it, with its name; -1: that was the last. What is no option
+ * ends the program. */
+int hf_option_next(int argc, char **argv, const struct option *options, const char **name);
 
 /* The number of an option, min .. max; or ends the program. */
 uint32_t hf_option_count(const char *option, const char *text, uint32_t min, uint32_t max);

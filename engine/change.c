@@ -32,17 +32,7 @@ static void decide_claim(struct hf_transaction *change, struct hf_step *step)
 {
     struct hf_region *region = hf_transaction_region(change);
     struct hf_inventory_cell *cell = hf_region_find_inventory(region, step->line.inventory_id);
-    hf_decide_claim(&step->line, change->actor->now_ns, &step->decision.after);
-    step->decision.claims = true;
-    step->decision.changes = true;
-    step->decision.result = step->line.operation == HF_OP_JOIN      ? HF_JOINED
-                            : step->line.operation == HF_OP_CONFIRM ? HF_CONFIRMED
-                                                                    : HF_GRANTED;
-    step->notes = (struct hf_image_notes){0};
-    if (step->line.operation == HF_OP_HOLD)
-        step->notes.made_as = HF_STATE_HELD;
-    if (step->line.operation == HF_OP_JOIN)
-        step->notes.made_as = HF_STATE_WAITING;
+    hf_decide_claim(&step->line, change->actor->now_ns, &step->notes, &step->decision);
     step->use = cell == NULL ? NULL : hf_transaction_use(change, cell);
 }
 
@@ -50,8 +40,8 @@ static void decide_claim(struct hf_transaction *change, struct hf_step *step)
 static enum hf_attempt decide_reacquire(struct hf_transaction *change, struct hf_step *step)
 {
     if (step->before.state == HF_STATE_HELD &&
-        hf_lapse_one(change->actor, step->number) == HF_LAPSE_BUSY)
-        return HF_ATTEMPT_BUSY;
+        hf_lapse_one(change->actor, step->number) != HF_LAPSE_SOME)
+        return HF_ATTEMPT_BUSY; /* or somebody has confirmed it in time: look again */
     struct hf_id id = step->line.new_id;
     if (hf_id_is_zero(&id))
         hf_id_derive(&step->line.id, &id);

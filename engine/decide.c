@@ -277,19 +277,28 @@ void hf_decide_change(const struct hf_line *line, const struct hf_reservation *b
         decision->after.changed_at_ns = now_ns;
 }
 
-void hf_decide_claim(const struct hf_line *line, uint64_t now_ns, struct hf_reservation *made)
+void hf_decide_claim(const struct hf_line *line, uint64_t now_ns, struct hf_image_notes *notes,
+                     struct hf_decision *decision)
 {
-    *made = (struct hf_reservation){
-        .id = line->id,
-        .inventory_id = line->inventory_id,
-        .customer_id = line->customer_id,
-        .made_at_ns = now_ns,
-        .changed_at_ns = now_ns,
-        .deadline_ns = line->operation == HF_OP_HOLD ? now_ns + line->ttl_ns : 0,
-        .qty = line->qty,
-        .sequence = 1,
-        .state = state_made_by(line->operation),
+    enum hf_state state = state_made_by(line->operation);
+    *decision = (struct hf_decision){
+        .result = yes_to_claim(line->operation),
+        .claims = true,
+        .changes = true,
+        .after =
+            {
+                .id = line->id,
+                .inventory_id = line->inventory_id,
+                .customer_id = line->customer_id,
+                .made_at_ns = now_ns,
+                .changed_at_ns = now_ns,
+                .deadline_ns = line->operation == HF_OP_HOLD ? now_ns + line->ttl_ns : 0,
+                .qty = line->qty,
+                .sequence = 1,
+                .state = state,
+            },
     };
+    *notes = (struct hf_image_notes){.made_as = state == HF_STATE_CONFIRMED ? 0 : (uint8_t)state};
 }
 
 enum hf_result hf_decide_rules(const struct hf_line *line, const struct hf_settings *settings,

@@ -30,8 +30,9 @@ void hf_decide_change(const struct hf_line *line, const struct hf_reservation *b
                       const struct hf_image_notes *notes, const struct hf_settings *settings,
                       uint64_t now_ns, struct hf_decision *decision);
 
-/* RESERVE, HOLD or JOIN: the reservation that it makes, if it may. */
-void hf_decide_claim(const struct hf_line *line, uint64_t now_ns, struct hf_reservation *made);
+/* RESERVE, HOLD, JOIN, or CONFIRM anew: the reservation that it makes, and the yes, if it may. */
+void hf_decide_claim(const struct hf_line *line, uint64_t now_ns, struct hf_image_notes *notes,
+                     struct hf_decision *decision);
 
 /*
  * The rules that a claim obeys whatever others have, in their order: NOT_OPEN, CLOSED, PAUSED,

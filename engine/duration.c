@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "holdfast/types.h"
 
 static const struct unit {
@@ -19,32 +20,11 @@ static const struct unit {
 };
 #define UNIT_COUNT (sizeof units / sizeof units[0])
 
-static bool is_digit(char character)
-{
-    return character >= '0' && character <= '9';
-}
-
-/* Moves *text behind the digits that it begins with. False: there are none, or too many. */
-static bool take_digits(const char **text, uint64_t *number)
-{
-    uint64_t value = 0;
-    if (!is_digit(**text))
-        return false;
-    for (; is_digit(**text); ++*text) {
-        unsigned digit = (unsigned)(**text - '0');
-        if (value > (UINT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *number = value;
-    return true;
-}
-
 /* The unit whose name is all that stands before the next digit or the end; UNIT_COUNT: none. */
 static size_t find_unit(const char *text)
 {
     size_t length = 0;
-    while (text[length] != '\0' && !is_digit(text[length]))
+    while (text[length] != '\0' && !hf_is_digit(text[length]))
         length++;
     size_t i = 0;
     while (i < UNIT_COUNT &&
@@ -59,7 +39,7 @@ bool hf_duration_parse(const char *text, uint64_t *duration_ns)
     size_t first_allowed = 0; /* the larger unit comes first */
     do {
         uint64_t count;
-        if (!take_digits(&text, &count))
+        if (!hf_take_digits(&text, &count))
             return false;
         size_t unit = find_unit(text);
         if (unit < first_allowed || unit == UNIT_COUNT)

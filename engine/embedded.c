@@ -291,44 +291,6 @@ void hf_session_close(struct hf_session *session)
     free(session);
 }
 
-static void fill_reply(struct hf_session *session, struct hf_reply *reply,
-                       const struct hf_request *request, const struct hf_outcome *outcome)
-{
-    *reply = (struct hf_reply){
-        .operation = request->operation,
-        .result = outcome->result,
-        .field = outcome->field,
-        .available = outcome->availability.available,
-        .version = outcome->availability.version,
-        .state = outcome->state,
-        .line = outcome->line,
-        .repeated = outcome->repeated,
-    };
-    if (hf_result_group(outcome->result) != HF_GROUP_YES)
-        return;
-    switch (request->operation) {
-    case HF_OP_INVENTORY_SET:
-    case HF_OP_INVENTORY_SETTINGS:
-        reply->settings = outcome->settings;
-        reply->settings_sequence = outcome->settings_sequence;
-        reply->inventory = outcome->inventory;
-        break;
-    case HF_OP_INVENTORY_CREATE:
-    case HF_OP_INVENTORY_GET:
-        reply->inventory = outcome->inventory;
-        break;
-    case HF_OP_BATCH:
-    case HF_OP_RESERVATION_LIST:
-        reply->count = outcome->count;
-        reply->entries = session->entries;
-        reply->next = request->operation == HF_OP_BATCH ? 0 : outcome->next;
-        break;
-    default:
-        reply->reservation = outcome->reservation;
-        break;
-    }
-}
-
 /* Reads that the engine answers at once, with lists of their own. False: another operation. */
 static bool answer_list(struct hf_session *session, const struct hf_request *request,
                         struct hf_reply *reply)
@@ -423,7 +385,7 @@ unsigned hf_session_call(struct hf_session *session, const struct hf_request *re
                                    .field = HF_FIELD_OPERATION};
         return reply->result;
     }
-    fill_reply(session, reply, request, &outcome);
+    hf_outcome_reply(&outcome, request->operation, session->entries, reply);
     *wait_for_lsn = outcome.wait_for_lsn;
     if (session->actor.wake || outcome.wait_for_lsn > hf_flusher_commit_lsn(flusher_of(db)))
         poke(db);

@@ -490,16 +490,19 @@ static void answer_existing_inventory(const struct hf_region *region,
                                       const struct hf_inventory_cell *cell, uint64_t product_id,
                                       uint32_t capacity, struct hf_outcome *outcome)
 {
+    struct hf_rules rules;
+    if (!hf_inventory_copy_settings(cell, &rules))
+        return; /* put aside: its capacity is about to change */
     hf_inventory_describe(cell, &region->mcas, &outcome->inventory);
     outcome->result = HF_CREATED;
     outcome->repeated = true;
     if (cell->product_id != product_id)
         outcome->field = HF_FIELD_PRODUCT_ID;
-    else if (outcome->inventory.capacity != capacity)
+    else if (rules.capacity != capacity)
         outcome->field = HF_FIELD_CAPACITY;
     if (outcome->field != HF_FIELD_NONE)
         outcome->result = HF_INVENTORY_EXISTS;
-    outcome->wait_for_lsn = outcome->inventory.lsn;
+    outcome->wait_for_lsn = rules.lsn;
 }
 
 static void create_or_answer(struct hf_actor *actor, uint64_t inventory_id, uint64_t product_id,
@@ -600,6 +603,10 @@ void hf_engine_get_settings(struct hf_actor *actor, uint64_t inventory_id,
         hf_inventory_load(&actor->engine->region.mcas, cell, &rules, &bits);
         hf_inventory_describe(cell, &actor->engine->region.mcas, &outcome->inventory);
     } while (outcome->inventory.lsn != rules.lsn);
+    if (bits & HF_RULE_BETWEEN) { /* neither the old nor the new */
+        outcome->result = HF_PUT_ASIDE_BUSY;
+        return;
+    }
     outcome->settings = rules.settings;
     outcome->settings_sequence = rules.sequence;
     outcome->wait_for_lsn = rules.lsn;

@@ -1,13 +1,6 @@
 /* Epochs; the argument is told in epoch.h. */
 #include "engine/epoch.h"
 
-/* seq_cst, for the count of slots only: missing from base/atomics.h, as nothing else needs it. */
-#define cas_seq_cst(field, expected, desired)                                                      \
-    atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_seq_cst,  \
-                                            memory_order_seq_cst)
-#define fetch_add_seq_cst(field, value)                                                            \
-    atomic_fetch_add_explicit((field), (value), memory_order_seq_cst)
-
 void hf_epochs_init(struct hf_epochs *epochs)
 {
     hf_store_relaxed(&epochs->now, 1); /* all relaxed: nobody else knows it yet */
@@ -24,7 +17,7 @@ static void raise_slot_count(struct hf_epochs *epochs, uint32_t count)
     /* seq_cst, as the CAS, pairs with hf_epochs_passed(): 4. of the argument. */
     uint32_t known = hf_load_seq_cst(&epochs->slot_count);
     while (known < count) {
-        if (cas_seq_cst(&epochs->slot_count, &known, count))
+        if (hf_cas_seq_cst(&epochs->slot_count, &known, count))
             return;
     }
 }
@@ -52,7 +45,7 @@ void hf_epochs_leave(struct hf_epochs *epochs, uint32_t actor)
 uint64_t hf_epochs_retire(struct hf_epochs *epochs)
 {
     /* seq_cst, C in the argument, pairs with hf_epochs_enter(). */
-    return fetch_add_seq_cst(&epochs->now, 1);
+    return hf_fetch_add_seq_cst(&epochs->now, 1);
 }
 
 bool hf_epochs_passed(struct hf_epochs *epochs, uint64_t stamp)

@@ -2,28 +2,13 @@
 #include "engine/execute.h"
 
 #include "engine/change.h"
+#include "engine/request.h"
 #include "engine/setting.h"
-
-static void make_line(const struct hf_request *request, struct hf_line *line)
-{
-    *line = (struct hf_line){
-        .operation = request->operation,
-        .flags = request->flags,
-        .qty = request->qty,
-        .id = request->id,
-        .inventory_id = request->inventory_id,
-        .customer_id = request->customer_id,
-        .ttl_ns = request->ttl_ns,
-        .expected = request->expected,
-        .new_id = request->new_id,
-    };
-}
 
 static void change_one(struct hf_actor *actor, const struct hf_request *request,
                        uint64_t not_after_ns, struct hf_outcome *outcome)
 {
-    struct hf_line line;
-    make_line(request, &line);
+    const struct hf_line line = hf_request_line(request);
     hf_engine_change(actor, &line, 1, not_after_ns, NULL, outcome);
 }
 
@@ -96,5 +81,43 @@ bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
         return true;
     default:
         return false;
+    }
+}
+
+void hf_outcome_reply(const struct hf_outcome *outcome, enum hf_operation operation,
+                      const struct hf_reservation_entry *entries, struct hf_reply *reply)
+{
+    *reply = (struct hf_reply){
+        .operation = operation,
+        .result = outcome->result,
+        .field = outcome->field,
+        .available = outcome->availability.available,
+        .version = outcome->availability.version,
+        .state = outcome->state,
+        .line = outcome->line,
+        .repeated = outcome->repeated,
+    };
+    if (hf_result_group(outcome->result) != HF_GROUP_YES)
+        return;
+    switch (operation) {
+    case HF_OP_INVENTORY_SET:
+    case HF_OP_INVENTORY_SETTINGS:
+        reply->settings = outcome->settings;
+        reply->settings_sequence = outcome->settings_sequence;
+        reply->inventory = outcome->inventory;
+        break;
+    case HF_OP_INVENTORY_CREATE:
+    case HF_OP_INVENTORY_GET:
+        reply->inventory = outcome->inventory;
+        break;
+    case HF_OP_BATCH:
+    case HF_OP_RESERVATION_LIST:
+        reply->count = outcome->count;
+        reply->entries = entries;
+        reply->next = operation == HF_OP_BATCH ? 0 : outcome->next;
+        break;
+    default:
+        reply->reservation = outcome->reservation;
+        break;
     }
 }

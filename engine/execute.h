@@ -17,6 +17,11 @@
 bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
                        struct hf_reservation_entry *entries, struct hf_outcome *outcome);
 
+/* The reply that tells the outcome of such an operation; reply->entries are `entries`, as they were
+ * filled. */
+void hf_outcome_reply(const struct hf_outcome *outcome, enum hf_operation operation,
+                      const struct hf_reservation_entry *entries, struct hf_reply *reply);
+
 /* True if the operation asks whether a deadline has passed: then the caller reads the clock for it,
  * so that nothing is confirmed late however long ago its batch began. */
 static inline bool hf_request_needs_clock(enum hf_operation operation)

@@ -30,7 +30,8 @@ void hf_history_close(struct hf_history *history)
     history->records = NULL;
 }
 
-/* A record with these bytes at the place of the id: takes it in if it belongs to the page. True: the page is complete. */
+/* A record with these bytes at the place of the id: takes it in if it belongs to the page. True:
+ * the page is complete. */
 static bool take(struct hf_history *history, const uint8_t *record)
 {
     struct hf_image image;

@@ -84,7 +84,7 @@ struct hf_rules_mark hf_inventory_rules_mark(const struct hf_inventory_cell *cel
     uint32_t rules = hf_load_acquire(&cell->rules);
     uint64_t last = hf_load_acquire(
         &cell->copies[rules & HF_RULE_COPY][offsetof(struct hf_rules, sequence) / 8]);
-    return (struct hf_rules_mark){.rules = rules & HF_RULE_COPY, .sequence = (uint32_t)last};
+    return (struct hf_rules_mark){.copy = rules & HF_RULE_COPY, .sequence = (uint32_t)last};
 }
 
 static void write_copy(struct hf_inventory_cell *cell, uint32_t which, const struct hf_rules *copy)
@@ -144,25 +144,42 @@ static bool lower(const struct hf_mcas *mcas, struct hf_inventory_cell *cell, in
     return true;
 }
 
-bool hf_inventory_put(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
-                      const struct hf_rules *copy, bool counted, int32_t change, bool reopen,
-                      bool strict, uint64_t *word)
+/* The instant at which rules that were stored are in force. Returns the word with which they are. */
+static uint64_t bump(const struct hf_mcas *mcas, struct hf_inventory_cell *cell, int32_t added,
+                     uint64_t cleared)
 {
-    if (change < 0 && !lower(mcas, cell, change, strict))
-        return false;
-    uint32_t other = (hf_load_relaxed(&cell->rules) & HF_RULE_COPY) ^ 1; /* the right is ours */
-    write_copy(cell, other, copy);
-    uint32_t rules = rules_of(&copy->settings, counted) | other;
-    hf_store_release(&cell->rules, rules | HF_RULE_FRESH); /* pairs with is_involved() */
     uint64_t seen, bumped;
     do {
         seen = hf_mcas_load(mcas, &cell->word);
-        bumped = hf_word_moved(seen, hf_word_available(seen) + (change > 0 ? change : 0));
-        if (reopen || (copy->settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) == 0)
-            bumped &= ~HF_WORD_SEALED;
+        bumped = hf_word_moved(seen, hf_word_available(seen) + added) & ~cleared;
     } while (!hf_cas_acq_rel(&cell->word, &seen, bumped)); /* pairs with the claims */
-    hf_store_release(&cell->rules, rules);                 /* pairs with is_involved() */
-    *word = bumped;
+    return bumped;
+}
+
+void hf_inventory_count_claims(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
+                               uint64_t *word)
+{
+    uint32_t rules = hf_load_relaxed(&cell->rules) | HF_RULE_COUNTED; /* the right is ours */
+    hf_store_release(&cell->rules, rules | HF_RULE_FRESH);            /* as in put */
+    *word = bump(mcas, cell, 0, 0);
+    hf_store_release(&cell->rules, rules); /* as in put */
+}
+
+bool hf_inventory_put(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
+                      const struct hf_rules *copy, const struct hf_put *how, uint64_t *word)
+{
+    if (how->change < 0 && !lower(mcas, cell, how->change, how->strict))
+        return false;
+    uint32_t other = (hf_load_relaxed(&cell->rules) & HF_RULE_COPY) ^ 1; /* the right is ours */
+    write_copy(cell, other, copy);
+    uint32_t rules = rules_of(&copy->settings, how->counted) | other;
+    if (how->between)
+        rules |= HF_RULE_BETWEEN;
+    hf_store_release(&cell->rules, rules | HF_RULE_FRESH); /* pairs with is_involved() */
+    bool closes = (copy->settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
+    *word = bump(mcas, cell, how->change > 0 ? how->change : 0,
+                 how->reopen || !closes ? HF_WORD_SEALED : 0);
+    hf_store_release(&cell->rules, rules); /* pairs with is_involved() */
     return true;
 }
 
@@ -248,11 +265,16 @@ void hf_inventory_describe(const struct hf_inventory_cell *cell, const struct hf
     };
 }
 
-void hf_inventory_copy_settings(const struct hf_inventory_cell *cell, struct hf_rules *copy)
+bool hf_inventory_copy_settings(const struct hf_inventory_cell *cell, struct hf_rules *copy)
 {
+    struct hf_rules_mark before, after;
     uint32_t rules;
     do {
+        before = hf_inventory_rules_mark(cell);
         rules = hf_load_acquire(&cell->rules); /* pairs with hf_inventory_put() */
-        hf_inventory_copy(cell, rules, copy);
-    } while (hf_load_acquire(&cell->rules) != rules);
+        hf_inventory_copy(cell, before.copy, copy);
+        after = hf_inventory_rules_mark(cell);
+    } while (before.copy != after.copy || before.sequence != after.sequence ||
+             before.copy != (rules & HF_RULE_COPY));
+    return (rules & HF_RULE_BETWEEN) == 0;
 }

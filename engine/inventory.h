@@ -28,8 +28,9 @@
  * negative), raising it adds.
  *
  * Who may write what: the word, anyone, by CAS; `held` and `giving`, whoever moves the units; the
- * settings, `rules` but for the fresh mark, who has the right to; `waiting_*`, who has the right to
- * the list (engine/waiting.h); the rest, the creator, before the cell is visible in the index.
+ * settings, `rules` and `count_*`, who has the right to them (`setting`, taken by CAS); `waiting_*`,
+ * who has the right to the list (`list`, likewise; engine/waiting.h); `chore_next`, who set
+ * LIST_QUEUED there; the rest, the creator, before the cell is visible in the index.
  */
 #ifndef HF_ENGINE_INVENTORY_H
 #define HF_ENGINE_INVENTORY_H
@@ -49,6 +50,7 @@
 #define HF_RULE_CLAIM   4u  /* a claim has something to obey */
 #define HF_RULE_COUNTED 8u  /* the units of each customer are counted */
 #define HF_RULE_CUTOFF  16u /* cancellations end at a date */
+#define HF_RULE_BETWEEN 32u /* a change is half done: what both the old and the new allow */
 #define HF_RULES_ANY    (HF_RULE_CLAIM | HF_RULE_COUNTED | HF_RULE_FRESH)
 
 /* Settings and what belongs to them. */
@@ -102,7 +104,7 @@ void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, str
 
 /* What settings were read: they are still the current ones if this is still the same. */
 struct hf_rules_mark {
-    uint32_t rules;
+    uint32_t copy;
     uint32_t sequence;
 };
 struct hf_rules_mark hf_inventory_rules_mark(const struct hf_inventory_cell *cell);
@@ -115,12 +117,24 @@ uint64_t hf_inventory_load(const struct hf_mcas *mcas, struct hf_inventory_cell 
  * then the word at which they are. False: it has changed meanwhile. */
 bool hf_inventory_settle(struct hf_inventory_cell *cell, uint32_t rules, uint64_t *word);
 
-/* Makes these the settings in force. By whoever has the right to. *change of the sell limit is
- * applied to the amount at the same instant: 0, or less. False: strict, and the amount would be
- * negative; nothing changed. */
+/* How settings come into force. All zero: as they are. */
+struct hf_put {
+    int32_t change; /* of the sell limit: > 0, added at that instant; < 0, subtracted just before */
+    bool strict;    /* not if the amount would be negative after a subtraction */
+    bool counted;   /* the units of each customer are counted */
+    bool between;   /* more is to come */
+    bool reopen;    /* undoes a close by selling out */
+};
+
+/* Makes these the settings in force, by whoever has the right to. *word: with which they are. False:
+ * strict, and there are too few units; nothing changed. */
 bool hf_inventory_put(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
-                      const struct hf_rules *copy, bool counted, int32_t change, bool reopen,
-                      bool strict, uint64_t *word);
+                      const struct hf_rules *copy, const struct hf_put *how, uint64_t *word);
+
+/* From now on claims count the units of each customer. The settings stay as they are. *word as
+ * above. */
+void hf_inventory_count_claims(const struct hf_mcas *mcas, struct hf_inventory_cell *cell,
+                               uint64_t *word);
 
 /* Writes the first settings of a cell that is not visible yet, or has just been recovered. */
 void hf_inventory_init_rules(struct hf_inventory_cell *cell, const struct hf_rules *copy,
@@ -130,11 +144,12 @@ void hf_inventory_init_rules(struct hf_inventory_cell *cell, const struct hf_rul
 void hf_settings_meet(const struct hf_settings *one, const struct hf_settings *other,
                       struct hf_settings *both);
 
-/* Everything that is known of it. `word`: its plain word. */
+/* Everything that is known of it. */
 void hf_inventory_describe(const struct hf_inventory_cell *cell, const struct hf_mcas *mcas,
                            struct hf_inventory *inventory);
 
-/* The settings in force, and the sequence of their image. */
-void hf_inventory_copy_settings(const struct hf_inventory_cell *cell, struct hf_rules *copy);
+/* The settings in force, and the image that told them. False: a change is half done, and they are
+ * neither the old nor the new. */
+bool hf_inventory_copy_settings(const struct hf_inventory_cell *cell, struct hf_rules *copy);
 
 #endif

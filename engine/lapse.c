@@ -94,7 +94,7 @@ static bool grow_limbo(struct hf_limbo *limbo)
     return true;
 }
 
-/* Takes it out of the table. False: not now. The timer has let go of it, so it is found by id only. */
+/* Takes it out of the table, if it is there. False: not now. */
 static bool forget(struct hf_actor *actor, uint32_t number)
 {
     struct hf_engine *engine = actor->engine;
@@ -107,6 +107,16 @@ static bool forget(struct hf_actor *actor, uint32_t number)
     struct hf_chain chain;
     if (!hf_table_take_chain(region, hf_hash_id(&id, region->header->hash_seed), &chain))
         return false;
+    /* Whoever came first has forgotten it already, or somebody has it marked. With the chain taken,
+     * what is found there stays there. */
+    const struct hf_reservation_cell *cell = &region->reservations[number];
+    uint64_t word = hf_load_acquire(&cell->word); /* pairs with the release that clears a mark */
+    bool gone = hf_chain_find(&chain, region, &id) != cell ||
+                !hf_state_is_final(hf_reservation_word_state(word));
+    if (gone || (word & HF_WORD_MARKED) != 0) {
+        hf_chain_leave(&chain);
+        return gone;
+    }
     hf_chain_remove(&chain, region, number);
     hf_chain_leave(&chain);
     limbo->cells[(limbo->head + limbo->count++) & (limbo->capacity - 1)] = (struct hf_limbo_cell){
@@ -122,7 +132,6 @@ static void empty_limbo(struct hf_actor *actor)
     struct hf_engine *engine = actor->engine;
     struct hf_region *region = &engine->region;
     struct hf_limbo *limbo = &actor->limbo;
-    /* If the youngest of many has passed, all have; else look at the oldest. */
     while (limbo->count != 0) {
         struct hf_limbo_cell *oldest = &limbo->cells[limbo->head & (limbo->capacity - 1)];
         if (!hf_epochs_passed(&engine->epochs, oldest->stamp))
@@ -278,13 +287,17 @@ enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cel
     return lapse;
 }
 
+bool hf_engine_has_odd_jobs(const struct hf_actor *actor)
+{
+    /* Relaxed: whoever adds a chore has a turn of its own to end, and looks then. */
+    return hf_load_relaxed(&actor->engine->chores) != 0 || actor->limbo.count != 0;
+}
+
 uint64_t hf_engine_sleep(struct hf_actor *actor)
 {
-    /* Chores and cells in limbo are looked at soon. */
     uint64_t soon_ns = actor->now_ns + HF_NS_PER_MS;
-    bool soon = hf_load_relaxed(&actor->engine->chores) != 0 || actor->limbo.count != 0;
     uint64_t until_ns = hf_timer_sleep(&actor->engine->timer, actor->now_ns);
-    return soon && soon_ns < until_ns ? soon_ns : until_ns;
+    return hf_engine_has_odd_jobs(actor) && soon_ns < until_ns ? soon_ns : until_ns;
 }
 
 void hf_engine_awake(struct hf_actor *actor)

@@ -33,6 +33,10 @@ enum hf_lapse hf_lapse_one(struct hf_actor *actor, uint32_t number);
 /* Does what is due, `budget` reservations of it at most. Between operations. True: there is more. */
 bool hf_engine_tick(struct hf_actor *actor, uint32_t budget);
 
+/* True if something waits that no date announces: cells that nobody stands on by now, lists that
+ * could not be served. hf_engine_tick() does it. */
+bool hf_engine_has_odd_jobs(const struct hf_actor *actor);
+
 /* For the one actor that keeps the time while all sleep: until when nothing is due (UINT64_MAX: no
  * end), and that it is awake again. */
 uint64_t hf_engine_sleep(struct hf_actor *actor);

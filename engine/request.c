@@ -32,7 +32,8 @@ static const uint8_t known_flags[] = {
     [HF_OP_INVENTORY_SET] = HF_REQUEST_EXPECT_VERSION | HF_REQUEST_STRICT,
 };
 
-unsigned hf_request_flags(unsigned operation)
+/* The flags (HF_REQUEST_*) that this operation knows. */
+static unsigned flags_of(unsigned operation)
 {
     return operation < sizeof known_flags ? known_flags[operation] : 0;
 }
@@ -47,12 +48,6 @@ static inline bool possible_units(uint32_t units)
 static inline bool possible_ttl(uint64_t ttl_ns)
 {
     return ttl_ns != 0 && ttl_ns <= HF_MAX_TTL_NS;
-}
-
-/* Of the hot ones, too: two loads, and no call. */
-static inline bool is_zero_id(const struct hf_id *id)
-{
-    return (hf_get_u64(id->bytes) | hf_get_u64(id->bytes + 8)) == 0;
 }
 
 static inline bool in_range(uint32_t number, uint32_t least, uint32_t most)
@@ -84,7 +79,7 @@ static enum hf_field check_change(enum hf_operation operation, unsigned flags,
                                   const struct hf_id *id, const uint32_t *qty,
                                   const uint64_t *ttl_ns, const struct hf_id *new_id)
 {
-    if (is_zero_id(id))
+    if (hf_id_is_zero(id))
         return HF_FIELD_RESERVATION_ID;
     if (operation == HF_OP_CONFIRM)
         return check_confirm(flags, id, qty, new_id);
@@ -107,7 +102,7 @@ static enum hf_field check_line(const struct hf_line *line)
 {
     if (!is_line_operation(line->operation))
         return HF_FIELD_OPERATION;
-    if ((line->flags & ~hf_request_flags(line->operation)) != 0)
+    if ((line->flags & ~flags_of(line->operation)) != 0)
         return HF_FIELD_FLAGS;
     switch (line->operation) {
     case HF_OP_RESERVE:
@@ -149,12 +144,12 @@ static bool add_id(struct id_set *set, const struct hf_id *id)
 static bool add_line(struct id_set *set, const struct hf_line *line)
 {
     /* A claim without an id gets one that nobody has. */
-    if (!is_zero_id(&line->id) && !add_id(set, &line->id))
+    if (!hf_id_is_zero(&line->id) && !add_id(set, &line->id))
         return false;
     if (line->operation != HF_OP_CONFIRM || (line->flags & HF_REQUEST_REACQUIRE) == 0)
         return true;
     struct hf_id new_id = line->new_id;
-    if (is_zero_id(&new_id))
+    if (hf_id_is_zero(&new_id))
         hf_id_derive(&line->id, &new_id);
     return add_id(set, &new_id);
 }
@@ -273,7 +268,7 @@ static enum hf_field check_filter(const struct hf_request *request)
 
 static enum hf_field check_history(const struct hf_request *request)
 {
-    if (is_zero_id(&request->id))
+    if (hf_id_is_zero(&request->id))
         return HF_FIELD_RESERVATION_ID;
     return in_range(request->limit, 1, HF_MAX_PAGE_ENTRIES) ? HF_FIELD_NONE : HF_FIELD_LIMIT;
 }
@@ -298,7 +293,7 @@ static enum hf_field check_fields(const struct hf_request *request, unsigned *li
     case HF_OP_HOLD:
         return check_hold(&request->qty, &request->ttl_ns);
     case HF_OP_RESERVATION_GET:
-        return is_zero_id(&request->id) ? HF_FIELD_RESERVATION_ID : HF_FIELD_NONE;
+        return hf_id_is_zero(&request->id) ? HF_FIELD_RESERVATION_ID : HF_FIELD_NONE;
     case HF_OP_CONFIRM:
     case HF_OP_RELEASE:
     case HF_OP_CANCEL:
@@ -338,7 +333,7 @@ static enum hf_field check_fields(const struct hf_request *request, unsigned *li
 __attribute__((noinline)) static enum hf_result check_any(const struct hf_request *request,
                                                           enum hf_field *field, unsigned *line)
 {
-    if ((request->flags & ~hf_request_flags(request->operation)) != 0)
+    if ((request->flags & ~flags_of(request->operation)) != 0)
         *field = HF_FIELD_FLAGS;
     else
         *field = check_fields(request, line);
@@ -355,7 +350,7 @@ enum hf_result hf_request_check(const struct hf_request *request, enum hf_field 
         (request->flags & ~CLAIM_FLAGS) == 0)
         return HF_OK;
     if ((request->operation == HF_OP_CANCEL || request->operation == HF_OP_RESERVATION_GET) &&
-        request->flags == 0 && !is_zero_id(&request->id))
+        request->flags == 0 && !hf_id_is_zero(&request->id))
         return HF_OK;
     return check_any(request, field, line);
 }

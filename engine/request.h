@@ -10,9 +10,6 @@
 
 #include "holdfast/message.h"
 
-/* The flags (HF_REQUEST_*) that this operation knows. */
-unsigned hf_request_flags(unsigned operation);
-
 /*
  * HF_OK, or HF_BAD_FIELD with *field and, if it is about a line of a batch, *line (from 1; else 0).
  * The flags are looked at first, then the fields: a quantity, a capacity or a limit out of its
@@ -24,6 +21,23 @@ unsigned hf_request_flags(unsigned operation);
  */
 enum hf_result hf_request_check(const struct hf_request *request, enum hf_field *field,
                                 unsigned *line);
+
+/* The line of a batch that asks for the same as this request about one reservation, but for its
+ * not_after_ns: that is the batch's. */
+static inline struct hf_line hf_request_line(const struct hf_request *request)
+{
+    return (struct hf_line){
+        .operation = request->operation,
+        .flags = request->flags,
+        .qty = request->qty,
+        .id = request->id,
+        .inventory_id = request->inventory_id,
+        .customer_id = request->customer_id,
+        .ttl_ns = request->ttl_ns,
+        .expected = request->expected,
+        .new_id = request->new_id,
+    };
+}
 
 /* Puts what `change` names of the settings into `settings`; its capacity and REOPEN are not of them. */
 void hf_settings_apply(const struct hf_settings_change *change, struct hf_settings *settings);

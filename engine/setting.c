@@ -33,10 +33,8 @@ static bool is_counting(const struct hf_inventory_cell *cell)
 
 static void begin_counting(struct hf_actor *actor, struct hf_inventory_cell *cell)
 {
-    struct hf_rules rules;
     uint64_t word;
-    hf_inventory_copy_settings(cell, &rules);
-    hf_inventory_put(&actor->engine->region.mcas, cell, &rules, true, 0, false, false, &word);
+    hf_inventory_count_claims(&actor->engine->region.mcas, cell, &word);
     cell->count_version = hf_word_version(word);
     cell->count_stamp = hf_epochs_retire(&actor->engine->epochs);
     cell->count_next = 1;
@@ -173,16 +171,21 @@ static bool put(struct hf_actor *actor, struct hf_inventory_cell *cell, const st
     meet.sequence = old->sequence;
     meet.changed_at_ns = old->changed_at_ns;
     uint64_t before, after;
-    if (!hf_inventory_put(mcas, cell, &meet, counted, change < 0 ? (int32_t)change : 0, false,
-                          strict, &before))
+    const struct hf_put first = {.change = change < 0 ? (int32_t)change : 0,
+                                 .strict = strict,
+                                 .counted = counted,
+                                 .between = true};
+    if (!hf_inventory_put(mcas, cell, &meet, &first, &before))
         return false;
     /* A close by selling out ends with REOPEN, or when that no longer closes. One that comes from
      * now on is not what REOPEN undoes. */
     bool closes = (rules->settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
     uint64_t told = reopen || !closes ? before & ~HF_WORD_SEALED : before;
     rules->lsn = log_settings(actor, cell, rules, told);
-    hf_inventory_put(mcas, cell, rules, counted, change > 0 ? (int32_t)change : 0,
-                     reopen && (before & HF_WORD_SEALED) != 0, false, &after);
+    const struct hf_put then = {.change = change > 0 ? (int32_t)change : 0,
+                                .counted = counted,
+                                .reopen = reopen && (before & HF_WORD_SEALED) != 0};
+    hf_inventory_put(mcas, cell, rules, &then, &after);
     announce(actor, cell, before, after);
     return true;
 }

@@ -2,6 +2,8 @@
  * Changing the settings of an inventory while sales run. How that is one instant for all claims is
  * told in inventory.h; who has the right to change settings is one at a time.
  *
+ * Units that are counted stay counted until the server starts again, also when no limit is left.
+ *
  * A first limit per customer needs to know what each customer has already. So, before such a limit
  * is set, the units are counted, in pieces, while sales go on:
  *   1. claims are told to count, as a setting of its own (HF_RULE_COUNTED);

@@ -8,16 +8,6 @@
 
 #include "base/check.h"
 
-#ifndef hf_exchange_seq_cst
-#define hf_exchange_seq_cst(field, value)                                                          \
-    atomic_exchange_explicit((field), (value), memory_order_seq_cst)
-#endif
-#ifndef hf_cas_seq_cst
-#define hf_cas_seq_cst(field, expected, desired)                                                   \
-    atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_seq_cst,  \
-                                            memory_order_acquire)
-#endif
-
 #define TICK_SHIFT 18 /* of nanoseconds: 0.26 ms */
 #define TICK_MASK  ((1ull << TICK_SHIFT) - 1)
 #define LEVELS     3u

@@ -128,13 +128,26 @@ enum hf_attempt hf_transaction_look_up(struct hf_transaction *change)
     return HF_ATTEMPT_GO_ON;
 }
 
-enum hf_attempt hf_transaction_take_lists(struct hf_transaction *change)
+/* The next inventory whose list is needed, in the order of their places. */
+static struct hf_use *next_list(struct hf_transaction *change, const struct hf_use *last)
 {
+    struct hf_use *next = NULL;
     for (uint32_t i = 0; i < change->use_count; i++) {
         struct hf_use *use = &change->uses[i];
-        if (use->needs_list && !hf_waiting_take(use->cell))
+        if (use->needs_list && (last == NULL || use->cell > last->cell) &&
+            (next == NULL || use->cell < next->cell))
+            next = use;
+    }
+    return next;
+}
+
+enum hf_attempt hf_transaction_take_lists(struct hf_transaction *change)
+{
+    struct hf_use *use = NULL;
+    while ((use = next_list(change, use)) != NULL) {
+        if (!hf_waiting_take(use->cell))
             return HF_ATTEMPT_BUSY;
-        use->has_list = use->needs_list;
+        use->has_list = true;
     }
     return HF_ATTEMPT_GO_ON;
 }
@@ -153,7 +166,7 @@ static bool same_rules(const struct hf_step *step)
     if (!step->decision.changes)
         return true;
     struct hf_rules_mark now = hf_inventory_rules_mark(step->use->cell);
-    return now.rules == step->rules_mark.rules && now.sequence == step->rules_mark.sequence;
+    return now.copy == step->rules_mark.copy && now.sequence == step->rules_mark.sequence;
 }
 
 /* Marks are set in one order by all. In a batch, what stays as it is has to stay so, too. */

@@ -12,7 +12,8 @@
 /* An offer, and an event. */
 #define SERVE_CREDITS (1 + HF_UNITS_CREDITS)
 
-/* How many of the list are looked at for one that fits, with SKIP, in one go. */
+/* How many of the list are looked at for one that fits, with SKIP, in one go: a few milliseconds.
+ * Whoever stands behind gets its offer when those before it have theirs, or leave. */
 #define SKIP_LOOKS 100000
 
 static bool set_bits(struct hf_inventory_cell *cell, uint32_t bits, uint32_t *before)
@@ -153,6 +154,8 @@ static bool take_units(struct hf_actor *actor, struct offer *offer, uint64_t wor
 static bool find_count(struct hf_actor *actor, struct offer *offer, const struct hf_rules *rules,
                        uint32_t bits, bool *allowed)
 {
+    if (offer->counter != NULL) /* of a look before: who does not count on it, drops it */
+        hf_customers_drop(&actor->engine->customers, &actor->engine->region.mcas, offer->counter);
     offer->counter = NULL;
     *allowed = true;
     if ((bits & HF_RULE_COUNTED) == 0)

@@ -131,8 +131,7 @@ static bool read_short(const uint8_t *bytes, const struct hf_frame *frame, struc
 size_t hf_reply_encode_reservation(uint8_t *out, unsigned operation, uint64_t tag, unsigned result,
                                    const struct hf_reservation *reservation, bool repeated)
 {
-    const uint8_t *linked_id = reservation->linked_id.bytes;
-    bool linked = (hf_get_u64(linked_id) | hf_get_u64(linked_id + 8)) != 0;
+    bool linked = !hf_id_is_zero(&reservation->linked_id);
     uint32_t frame_bytes = linked ? HF_LINKED_REPLY_BYTES : HF_RESERVATION_REPLY_BYTES;
     begin_reply(out, frame_bytes, operation, result, tag);
     write_id(out + 16, &reservation->id);

@@ -39,6 +39,7 @@ struct hf_connection {
     uint32_t generation;
     enum hf_stall stall;
     uint32_t awaiting;      /* replies in the worker's await queue */
+    size_t awaiting_bytes;  /* and what they will be */
     bool receiving;         /* a multishot receive is armed */
     bool cancelling;        /* and was asked to end */
     bool sending;           /* a send is under way */

@@ -436,22 +436,22 @@ static void append_history(struct hf_feed *feed, struct hf_feed_request *job)
 /* The next history that can be begun: its reservation has to be committed as it is. */
 static struct hf_feed_request *begin_history(struct hf_feed *feed, uint64_t limit_lsn)
 {
-    struct hf_feed_request *job = feed->first_history;
-    if (job == NULL)
-        return NULL;
-    if (job->newest.lsn > limit_lsn) {
-        want(feed, limit_lsn);
-        return NULL;
+    struct hf_feed_request *job;
+    while ((job = feed->first_history) != NULL) {
+        if (job->newest.lsn > limit_lsn) {
+            want(feed, limit_lsn);
+            return NULL;
+        }
+        feed->first_history = job->next;
+        if (feed->first_history == NULL)
+            feed->last_history = NULL;
+        job->entries = malloc(job->limit * sizeof *job->entries);
+        if (job->entries != NULL && hf_history_init(&job->history, &job->newest, job->from_sequence,
+                                                    job->entries, job->limit) == 0)
+            return job;
+        refuse_history(feed, job, NULL); /* no memory: the next may need less */
+        free_request(job);
     }
-    feed->first_history = job->next;
-    if (feed->first_history == NULL)
-        feed->last_history = NULL;
-    job->entries = malloc(job->limit * sizeof *job->entries);
-    if (job->entries != NULL && hf_history_init(&job->history, &job->newest, job->from_sequence,
-                                                job->entries, job->limit) == 0)
-        return job;
-    refuse_history(feed, job, NULL);
-    free_request(job);
     return NULL;
 }
 

@@ -194,6 +194,8 @@ struct hf_feed_port {
     struct hf_feed *feed;
     struct io_uring *ring; /* the worker's */
     uint32_t worker;
+    uint64_t
+        unsent; /* what the completion carries if a wake-up could not be sent; set by the worker */
     struct hf_feed_frame *arrived; /* taken from the outbox, the oldest first */
 };
 
@@ -257,6 +259,9 @@ void hf_feed_leave(struct hf_feed_port *port, struct hf_feed_peer *peer);
 
 /* The connection is gone: forgets all that is meant for it. */
 void hf_feed_forget(struct hf_feed_port *port, struct hf_feed_peer *peer);
+
+/* Sends the wake-up itself, again if it could not be sent. */
+void hf_feed_send_wake(struct hf_feed_port *port);
 
 /* Wakes the feed for what is committed. */
 void hf_feed_wake(struct hf_feed_port *port, uint64_t waiting_lsn);

@@ -6,11 +6,6 @@
 #include "net/feed.h"
 #include "wal/io_uring.h"
 
-/* acq_rel orders what is pushed; the total order of seq_cst is for sleeping, see feed.h. */
-#define cas_weak_seq_cst(field, expected, desired)                                                 \
-    atomic_compare_exchange_weak_explicit((field), (expected), (desired), memory_order_seq_cst,    \
-                                          memory_order_seq_cst)
-
 void hf_feed_port_init(struct hf_feed_port *port, struct hf_feed *feed, struct io_uring *ring,
                        uint32_t worker, uint64_t user_data)
 {
@@ -34,9 +29,14 @@ void hf_feed_wake(struct hf_feed_port *port, uint64_t waiting_lsn)
     /* acq_rel is enough here: the CAS only decides who of us sends the message. */
     if (!hf_cas_acq_rel(&port->feed->waiting_lsn, &waiting_lsn, 0))
         return;
+    hf_feed_send_wake(port);
+}
+
+void hf_feed_send_wake(struct hf_feed_port *port)
+{
     struct io_uring_sqe *sqe = hf_uring_sqe(port->ring);
     io_uring_prep_msg_ring(sqe, port->feed->ring.ring_fd, 0, 0, 0);
-    io_uring_sqe_set_data64(sqe, 0);
+    io_uring_sqe_set_data64(sqe, port->unsent);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
@@ -48,7 +48,7 @@ static void push_job(struct hf_feed_port *port, struct hf_feed_job *job, enum hf
     do {
         job->next = newest;
         /* seq_cst, pairs with the look at the inbox in sleep_until_woken(). */
-    } while (!cas_weak_seq_cst(&feed->inbox, &newest, job));
+    } while (!hf_cas_weak_seq_cst(&feed->inbox, &newest, job));
     uint64_t waiting_lsn = hf_load_seq_cst(&feed->waiting_lsn); /* the same */
     if (waiting_lsn != 0)
         hf_feed_wake(port, waiting_lsn);

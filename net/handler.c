@@ -93,6 +93,13 @@ static struct hf_awaiting *await_commit(struct hf_handler *handler,
     return awaiting;
 }
 
+/* The reply is in its place; its bytes are owed from now on. */
+static void set_bytes(struct hf_connection *connection, struct hf_awaiting *awaiting, size_t bytes)
+{
+    awaiting->frame_bytes = (uint32_t)bytes;
+    connection->awaiting_bytes += bytes;
+}
+
 static size_t encode_no(uint8_t *out, const struct hf_frame *frame,
                         const struct hf_outcome *outcome)
 {
@@ -149,7 +156,7 @@ static enum hf_handled answer_outcome(struct hf_handler *handler, struct hf_conn
 {
     if (HF_LIKELY(outcome->wait_for_lsn != 0 && is_small(frame, outcome))) {
         struct hf_awaiting *awaiting = await_commit(handler, connection, outcome->wait_for_lsn);
-        awaiting->frame_bytes = (uint32_t)encode_outcome(handler, awaiting->frame, frame, outcome);
+        set_bytes(connection, awaiting, encode_outcome(handler, awaiting->frame, frame, outcome));
         return HF_HANDLED;
     }
     size_t bytes = encode_outcome(handler, handler->scratch, frame, outcome);
@@ -161,7 +168,7 @@ static enum hf_handled answer_outcome(struct hf_handler *handler, struct hf_conn
     memcpy(large, handler->scratch, bytes);
     struct hf_awaiting *awaiting = await_commit(handler, connection, outcome->wait_for_lsn);
     awaiting->large = large;
-    awaiting->frame_bytes = (uint32_t)bytes;
+    set_bytes(connection, awaiting, bytes);
     return HF_HANDLED;
 }
 
@@ -254,9 +261,9 @@ static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connect
                                                     : HF_HANDLED_NO_MEMORY;
     }
     struct hf_awaiting *awaiting = await_commit(handler, connection, lsn);
-    awaiting->frame_bytes =
-        (uint32_t)hf_reply_encode_hash(awaiting->frame, frame->tag, hash->sum,
-                                       connection->hash_lsn_before, lsn, hash->reservations);
+    set_bytes(connection, awaiting,
+              hf_reply_encode_hash(awaiting->frame, frame->tag, hash->sum,
+                                   connection->hash_lsn_before, lsn, hash->reservations));
     hf_state_hash_end(hash);
     free(hash);
     connection->hashing = NULL;
@@ -373,9 +380,7 @@ enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connect
     if (count < frame.frame_bytes)
         return HF_HANDLED_INCOMPLETE;
 
-    size_t owed =
-        connection->output.bytes + (size_t)connection->awaiting * HF_RESERVATION_REPLY_BYTES;
-    if (HF_UNLIKELY(owed > MAX_OWED_BYTES))
+    if (HF_UNLIKELY(connection->output.bytes + connection->awaiting_bytes > MAX_OWED_BYTES))
         return stall(connection, HF_STALL_OUTPUT);
     if (HF_UNLIKELY(hf_await_count(handler->await) == handler->await->capacity))
         return stall(connection, HF_STALL_LOG);

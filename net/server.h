@@ -5,7 +5,7 @@
  * others. Worker 0 accepts and deals the connections out in turn. Any worker may claim from any
  * inventory.
  *
- * Shutdown, step by step. hf_server_stop() tells every worker. They go on serving for a moment, so
+ * Shutdown, step by step. hf_server_close() tells every worker. They go on serving for a moment, so
  * that what was on its way is executed; then answer SHUTTING_DOWN; close each connection when it is
  * owed nothing; and stay until all that any of them appended is durable. Then hf_server_close()
  * writes the STOP block.

@@ -332,6 +332,7 @@ void hf_traffic_deliver(struct hf_worker *worker)
         struct hf_connection *connection = worker->connections[front->slot];
         if (connection->socket >= 0 && connection->generation == front->generation) {
             connection->awaiting--;
+            connection->awaiting_bytes -= front->frame_bytes;
             if (!connection->broken) {
                 if (hf_output_append(&connection->output, &worker->pool,
                                      front->large != NULL ? front->large : front->frame,

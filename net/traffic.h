@@ -15,6 +15,7 @@ enum hf_event {
     HF_EVENT_SEND,    /* the same */
     HF_EVENT_LOG,     /* the cookie below */
     HF_EVENT_MESSAGE, /* enum hf_message in bits 32 .., a descriptor below */
+    HF_EVENT_UNSENT,  /* the same, of a message that could not be sent; to whom in bits 40 .. */
 };
 
 static inline uint64_t hf_event_make(enum hf_event event, uint64_t rest)

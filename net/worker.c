@@ -34,7 +34,7 @@
 #define PAUSE_LOG_NS      (200 * HF_NS_PER_US) /* the log has no room */
 #define PAUSE_SEGMENT_NS  (1 * HF_NS_PER_MS)   /* the next segment is being prepared */
 #define PAUSE_STOPPING_NS (2 * HF_NS_PER_MS)
-#define PAUSE_LIMBO_NS    (5 * HF_NS_PER_MS)   /* cells wait until nobody stands on them */
+#define PAUSE_LIMBO_NS    (5 * HF_NS_PER_MS)   /* cells wait until nobody stands on them; chores */
 #define PAUSE_ATTEST_NS   (20 * HF_NS_PER_MS)  /* idle: attest what is committed */
 #define PAUSE_ACCEPT_NS   (100 * HF_NS_PER_MS) /* out of descriptors, or peers slow to end */
 
@@ -45,6 +45,15 @@ static struct hf_flusher *flusher_of(struct hf_worker *worker)
 
 /* ---- messages ---- */
 
+#define TO_FEED 0xffu
+_Static_assert(HF_MAX_WORKERS < TO_FEED, "the feed is none of the workers");
+
+static uint64_t unsent_data(uint32_t to, enum hf_message message, int descriptor)
+{
+    return hf_event_make(HF_EVENT_UNSENT,
+                         (uint64_t)to << 40 | (uint64_t)message << 32 | (uint32_t)descriptor);
+}
+
 void hf_worker_send(struct io_uring *from, const struct hf_worker *to, enum hf_message message,
                     int descriptor)
 {
@@ -52,7 +61,7 @@ void hf_worker_send(struct io_uring *from, const struct hf_worker *to, enum hf_m
     uint64_t user_data =
         hf_event_make(HF_EVENT_MESSAGE, (uint64_t)message << 32 | (uint32_t)descriptor);
     io_uring_prep_msg_ring(sqe, to->ring.ring_fd, 0, user_data, 0);
-    io_uring_sqe_set_data64(sqe, hf_event_make(HF_EVENT_IGNORED, 0));
+    io_uring_sqe_set_data64(sqe, unsent_data(to->index, message, descriptor));
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
@@ -101,6 +110,20 @@ static void begin_stop(struct hf_worker *worker)
     struct io_uring_sqe *sqe = hf_uring_sqe(&worker->ring);
     io_uring_prep_cancel64(sqe, hf_event_make(HF_EVENT_ACCEPT, 0), 0);
     io_uring_sqe_set_data64(sqe, hf_event_make(HF_EVENT_IGNORED, 0));
+}
+
+/* A message did not arrive. For want of memory, it is sent again: who sleeps may sleep until it comes.
+ * Else the other ring is no more. */
+static void send_again(struct hf_worker *worker, uint64_t user_data, int result)
+{
+    if (result != -ENOMEM && result != -EOVERFLOW && result != -EAGAIN)
+        return;
+    uint32_t to = (uint8_t)(user_data >> 40);
+    if (to == TO_FEED)
+        hf_feed_send_wake(&worker->port);
+    else
+        hf_worker_send(&worker->ring, worker->server->workers[to],
+                       (enum hf_message)(uint8_t)(user_data >> 32), (int)(uint32_t)user_data);
 }
 
 static void received_message(struct hf_worker *worker, uint64_t user_data)
@@ -186,6 +209,9 @@ static void dispatch(struct hf_worker *worker, const struct io_uring_cqe *cqe)
         hf_flusher_complete(flusher_of(worker), &worker->queue.queue, (uint8_t)cqe->user_data,
                             cqe->res);
         break;
+    case HF_EVENT_UNSENT:
+        send_again(worker, cqe->user_data, cqe->res);
+        break;
     case HF_EVENT_MESSAGE:
         received_message(worker, cqe->user_data);
         break;
@@ -204,7 +230,7 @@ static bool any_stalled(const struct hf_worker *worker, enum hf_stall why)
 static uint64_t until_due_ns(struct hf_worker *worker)
 {
     if (worker->index != 0)
-        return worker->actor.limbo.count != 0 ? PAUSE_LIMBO_NS : UINT64_MAX;
+        return hf_engine_has_odd_jobs(&worker->actor) ? PAUSE_LIMBO_NS : UINT64_MAX;
     uint64_t until_ns = hf_engine_sleep(&worker->actor);
     if (until_ns == UINT64_MAX)
         return UINT64_MAX;
@@ -392,6 +418,7 @@ static int open_worker(struct hf_worker *worker)
         result = open_buffers(worker);
     hf_feed_port_init(&worker->port, worker->server->feed, &worker->ring, worker->index,
                       hf_event_make(HF_EVENT_MESSAGE, (uint64_t)HF_MESSAGE_FEED << 32));
+    worker->port.unsent = unsent_data(TO_FEED, HF_MESSAGE_FEED, 0);
     if (result == 0)
         result = hf_await_init(&worker->await, AWAIT_CAPACITY);
     if (result == 0)

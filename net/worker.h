@@ -52,7 +52,6 @@ struct hf_worker {
     struct hf_uring_queue queue; /* of log writes */
     struct io_uring_buf_ring *buffer_ring;
     uint8_t *buffers;
-    uint32_t buffers_to_return;
 
     struct hf_actor actor;
     struct hf_await await;

@@ -95,6 +95,16 @@ refuse(struct hf_cli_batch_error *error, enum hf_field field, const char *format
     return false;
 }
 
+static bool refuse_unknown(struct hf_cli_batch_error *error, enum hf_field field, const char *kind,
+                           const struct hf_cli_guess *guess)
+{
+    char shown[HF_CLI_SHOWN_BYTES];
+    hf_cli_shown(guess->typed, shown);
+    if (guess->closest == NULL)
+        return refuse(error, field, "unknown %s '%s'", kind, shown);
+    return refuse(error, field, "unknown %s '%s'; did you mean '%s'?", kind, shown, guess->closest);
+}
+
 /* ---- members ---------------------------------------------------------------------------- */
 
 static bool is_name(const char *name, const char *text)
@@ -112,20 +122,10 @@ static enum member find_member(const char *text)
 
 static bool refuse_member(struct hf_cli_batch_error *error, const char *text)
 {
-    char shown[HF_CLI_SHOWN_BYTES];
-    const char *closest = NULL;
-    unsigned least = hf_cli_distance_limit(text) + 1;
-    for (unsigned i = 0; i < MEMBER_COUNT; i++) {
-        unsigned distance = hf_cli_distance(text, members[i].name);
-        if (distance < least) {
-            least = distance;
-            closest = members[i].name;
-        }
-    }
-    hf_cli_shown(text, shown);
-    if (closest == NULL)
-        return refuse(error, HF_FIELD_NONE, "unknown member '%s'", shown);
-    return refuse(error, HF_FIELD_NONE, "unknown member '%s'; did you mean '%s'?", shown, closest);
+    struct hf_cli_guess guess = hf_cli_guess_begin(text);
+    for (unsigned i = 0; i < MEMBER_COUNT; i++)
+        hf_cli_guess_weigh(&guess, members[i].name);
+    return refuse_unknown(error, HF_FIELD_NONE, "member", &guess);
 }
 
 static bool sort_members(struct reading *reading, const json_t *object)
@@ -153,20 +153,10 @@ static bool sort_members(struct reading *reading, const json_t *object)
 
 static bool refuse_op(struct hf_cli_batch_error *error, const char *text)
 {
-    char shown[HF_CLI_SHOWN_BYTES];
-    const char *closest = NULL;
-    unsigned least = hf_cli_distance_limit(text) + 1;
-    for (size_t i = 0; i < OP_COUNT; i++) {
-        unsigned distance = hf_cli_distance(text, ops[i].name);
-        if (distance < least) {
-            least = distance;
-            closest = ops[i].name;
-        }
-    }
-    hf_cli_shown(text, shown);
-    if (closest == NULL)
-        return refuse(error, HF_FIELD_OPERATION, "unknown op '%s'", shown);
-    return refuse(error, HF_FIELD_OPERATION, "unknown op '%s'; did you mean '%s'?", shown, closest);
+    struct hf_cli_guess guess = hf_cli_guess_begin(text);
+    for (size_t i = 0; i < OP_COUNT; i++)
+        hf_cli_guess_weigh(&guess, ops[i].name);
+    return refuse_unknown(error, HF_FIELD_OPERATION, "op", &guess);
 }
 
 /* NULL: refused. */

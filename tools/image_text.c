@@ -4,7 +4,7 @@
 #include <inttypes.h>
 
 #include "base/bytes.h"
-#include "tools/values.h"
+#include "tools/json.h"
 #include "wal/record.h"
 
 static const struct {
@@ -19,7 +19,7 @@ static const struct {
 };
 #define FLAG_COUNT (sizeof flag_names / sizeof flag_names[0])
 
-const char *hf_image_reason_name(unsigned reason)
+static const char *reason_name(unsigned reason)
 {
     static const char *const names[] = {"request", "deadline", "offer", "limit"};
     return reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
@@ -81,7 +81,7 @@ static void text_notes(FILE *out, const struct hf_image *image)
     if (made_as(image) != HF_STATE_CONFIRMED)
         fprintf(out, " made_as=%s", hf_state_name(made_as(image)));
     if (image->notes.reason != HF_REASON_REQUEST)
-        fprintf(out, " reason=%s", hf_image_reason_name(image->notes.reason));
+        fprintf(out, " reason=%s", reason_name(image->notes.reason));
     if ((image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0)
         fputs(" sold_out=yes", out);
     if (!hf_id_is_zero(&image->reservation.linked_id)) {
@@ -172,41 +172,22 @@ static void json_date(FILE *out, const char *name, uint64_t date_ns)
 
 static void json_date_or_null(FILE *out, const char *name, uint64_t date_ns)
 {
-    if (date_ns != 0)
-        json_date(out, name, date_ns);
-    else
-        fprintf(out, ",\"%s\":null", name);
+    fprintf(out, ",\"%s\":", name);
+    hf_json_date(out, date_ns);
 }
 
 static void json_duration(FILE *out, const char *name, uint64_t duration_ns)
 {
-    char text[HF_DURATION_TEXT_BYTES];
-    if (duration_ns == 0) {
-        fprintf(out, ",\"%s\":null", name);
-        return;
-    }
-    hf_duration_format(duration_ns, text);
-    fprintf(out, ",\"%s\":\"%s\"", name, text);
-}
-
-/* A limit of 0 does not limit. */
-static void json_limit(FILE *out, const char *name, uint32_t limit)
-{
-    if (limit == 0)
-        fprintf(out, ",\"%s\":null", name);
-    else
-        fprintf(out, ",\"%s\":%" PRIu32, name, limit);
+    fprintf(out, ",\"%s\":", name);
+    hf_json_duration(out, duration_ns);
 }
 
 static void json_notes(FILE *out, const struct hf_image *image)
 {
-    char id[HF_ID_TEXT_BYTES];
-    hf_id_format(&image->reservation.linked_id, id);
-    bool linked = !hf_id_is_zero(&image->reservation.linked_id);
-    fprintf(out, ",\"made_as\":\"%s\",\"reason\":\"%s\",\"sold_out\":%s,\"linked_id\":%s%s%s",
-            hf_state_name(made_as(image)), hf_image_reason_name(image->notes.reason),
-            (image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0 ? "true" : "false",
-            linked ? "\"" : "", linked ? id : "null", linked ? "\"" : "");
+    fprintf(out, ",\"made_as\":\"%s\",\"reason\":\"%s\",\"sold_out\":%s,\"linked_id\":",
+            hf_state_name(made_as(image)), reason_name(image->notes.reason),
+            (image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0 ? "true" : "false");
+    hf_json_id(out, &image->reservation.linked_id);
     if (image->notes.origin == 0)
         fputs(",\"origin\":null", out);
     else
@@ -251,9 +232,9 @@ static void json_inventory(FILE *out, const struct hf_image *image)
     for (size_t i = 0; i < FLAG_COUNT; i++)
         fprintf(out, ",\"%s\":%s", flag_names[i].name,
                 (inventory->flags & flag_names[i].flag) != 0 ? "true" : "false");
-    json_limit(out, "customer_limit", settings->customer_limit);
-    json_limit(out, "min_qty", settings->min_qty);
-    json_limit(out, "max_qty", settings->max_qty);
+    hf_json_limit(out, "customer_limit", settings->customer_limit);
+    hf_json_limit(out, "min_qty", settings->min_qty);
+    hf_json_limit(out, "max_qty", settings->max_qty);
     fprintf(out, ",\"waiting_limit\":%" PRIu32, settings->waiting_limit);
     json_date_or_null(out, "opens_at", settings->opens_at_ns);
     json_date_or_null(out, "closes_at", settings->closes_at_ns);

@@ -20,7 +20,4 @@ void hf_image_json_put(FILE *out, const struct hf_image *image);
 /* A record that is no image, with the reason, as its bytes. */
 void hf_image_put_unknown(FILE *out, const uint8_t *record, const char *reason, bool json);
 
-/* "request", "deadline", "offer", "limit". Static storage. */
-const char *hf_image_reason_name(unsigned reason);
-
 #endif

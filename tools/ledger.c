@@ -18,15 +18,13 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/ledger_customers.h"
 #include "tools/ledger_image.h"
 #include "tools/ledger_index.h"
+#include "tools/ledger_map.h"
 #include "tools/ledger_moves.h"
-#include "tools/ledger_versions.h"
 
 #define VERSION_BITS  31
 #define VERSION_MASK  ((1u << VERSION_BITS) - 1)
@@ -83,13 +81,13 @@ struct touched {
 struct hf_ledger {
     struct hf_store reservations, inventories;
     struct hf_index reservation_index, inventory_index;
-    struct hf_versions versions; /* that claims of this run produced */
-    struct hf_customer_units customers;
-    bool counts_customers; /* there is an inventory with a limit per customer */
-    bool modern;           /* there is a record that version 0.1.0 could not write */
-    bool started_modern;   /* this run began behind one */
-    uint64_t run;          /* starts so far */
-    uint64_t newest_ns;    /* date */
+    struct hf_map versions;  /* that claims of this run produced: see add_version() */
+    struct hf_map customers; /* units, held and confirmed, by customer id */
+    bool counts_customers;   /* there is an inventory with a limit per customer */
+    bool modern;             /* there is a record that version 0.1.0 could not write */
+    bool started_modern;     /* this run began behind one */
+    uint64_t run;            /* starts so far */
+    uint64_t newest_ns;      /* date */
     uint64_t by_state[HF_LEDGER_STATES];
     struct hf_ledger_totals totals;
 
@@ -184,6 +182,17 @@ static void note_carried_version(struct inventory *inventory, uint32_t version)
         note_version(inventory, counted_on(inventory, version));
 }
 
+/* 64 neighbours share a value, one bit each. After hf_map_reserve(). False: a claim had it before. */
+static bool add_version(struct hf_map *versions, uint32_t inventory, uint64_t version)
+{
+    uint64_t bit = 1ull << (version & 63);
+    uint64_t *bits = hf_map_value(versions, inventory, version >> 6);
+    if ((*bits & bit) != 0)
+        return false;
+    *bits |= bit;
+    return true;
+}
+
 static const char *judge_version(struct hf_ledger *ledger, struct inventory *inventory,
                                  const struct touched *touched)
 {
@@ -194,9 +203,9 @@ static const char *judge_version(struct hf_ledger *ledger, struct inventory *inv
                      "a claim has version %" PRIu32 ", but inventory %" PRIu64
                      " started with version %" PRIu32,
                      version, inventory_id, (uint32_t)inventory->oldest_version & VERSION_MASK);
-    if (!hf_versions_reserve(&ledger->versions))
+    if (!hf_map_reserve(&ledger->versions))
         return out_of_memory(ledger);
-    if (!hf_versions_add(&ledger->versions, touched->inventory, (uint64_t)touched->version))
+    if (!add_version(&ledger->versions, touched->inventory, (uint64_t)touched->version))
         return fault(ledger, "version %" PRIu32 " of inventory %" PRIu64 " stands for two claims",
                      version, inventory_id);
     note_version(inventory, touched->version);
@@ -322,9 +331,9 @@ static const char *judge_rules(struct hf_ledger *ledger, const struct inventory 
 static bool count_customer(struct hf_ledger *ledger, uint32_t inventory, uint64_t customer_id,
                            int64_t units, uint64_t *now)
 {
-    if (!hf_customer_units_reserve(&ledger->customers))
+    if (!hf_map_reserve(&ledger->customers))
         return false;
-    uint64_t *has = hf_customer_units_of(&ledger->customers, inventory, customer_id);
+    uint64_t *has = hf_map_value(&ledger->customers, inventory, customer_id);
     *has += (uint64_t)units;
     *now = *has;
     return true;
@@ -794,7 +803,7 @@ void hf_ledger_start(struct hf_ledger *ledger)
 {
     ledger->run++;
     ledger->started_modern = ledger->modern;
-    hf_versions_clear(&ledger->versions);
+    hf_map_clear(&ledger->versions);
 }
 
 void hf_ledger_totals(const struct hf_ledger *ledger, struct hf_ledger_totals *totals)
@@ -848,7 +857,7 @@ void hf_ledger_close(struct hf_ledger *ledger)
     hf_store_free(&ledger->inventories);
     hf_index_free(&ledger->reservation_index);
     hf_index_free(&ledger->inventory_index);
-    hf_versions_free(&ledger->versions);
-    hf_customer_units_free(&ledger->customers);
+    hf_map_free(&ledger->versions);
+    hf_map_free(&ledger->customers);
     free(ledger);
 }

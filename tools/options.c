@@ -63,22 +63,17 @@ static bool is_word(const char *argument)
 static bool refuse_unknown(const char *argument, char error[HF_CLI_ERROR_BYTES])
 {
     char typed[HF_CLI_SHOWN_BYTES], shown[HF_CLI_SHOWN_BYTES];
-    const char *name = argument + strspn(argument, "-"), *closest = NULL;
+    const char *name = argument + strspn(argument, "-");
     snprintf(typed, sizeof typed, "%.*s", (int)strcspn(name, "="), name);
-    unsigned least = hf_cli_distance_limit(typed) + 1;
-    for (unsigned i = 0; i < HF_CLI_OPTION_COUNT; i++) {
-        unsigned distance = hf_cli_distance(typed, options[i].text + strlen("--"));
-        if (distance < least) {
-            least = distance;
-            closest = options[i].text;
-        }
-    }
+    struct hf_cli_guess guess = hf_cli_guess_begin(typed);
+    for (unsigned i = 0; i < HF_CLI_OPTION_COUNT; i++)
+        hf_cli_guess_weigh(&guess, options[i].text + strlen("--"));
     hf_cli_shown(argument, shown);
-    if (closest == NULL)
+    if (guess.closest == NULL)
         snprintf(error, HF_CLI_ERROR_BYTES, "unknown option '%s'; see holdfast --help", shown);
     else
-        snprintf(error, HF_CLI_ERROR_BYTES, "unknown option '%s'; did you mean %s?", shown,
-                 closest);
+        snprintf(error, HF_CLI_ERROR_BYTES, "unknown option '%s'; did you mean --%s?", shown,
+                 guess.closest);
     return false;
 }
 

@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* X(option, text, what its value is called (NULL: it takes none), what it does) */
 #define HF_CLI_OPTIONS(X)                                                                          \

@@ -1,9 +1,7 @@
 /*
  * Showing answers: as text for people, and as JSON, one object a line, for programs.
  *
- * Members of JSON objects stay what they are; new ones come behind them. What is not there is null:
- * a date that is not set, a limit that does not limit. Dates are RFC 3339, durations as the options
- * take them ("15m").
+ * Members of JSON objects stay what they are; new ones come behind them. Values are as in json.h.
  *
  * show.c decides which form an answer takes, show_text.c and show_json.c write the two.
  */
@@ -64,11 +62,5 @@ void hf_cli_json_reservation(FILE *out, unsigned result, const struct hf_reserva
                              bool repeated);
 /* `id`: the reservation that was asked about, told when the outcome is unknown; NULL: none. */
 void hf_cli_json_refusal(FILE *out, const struct hf_reply *reply, const struct hf_id *id);
-
-/* A text that is not ours as a JSON string, quotes included. */
-void hf_cli_json_text(FILE *out, const char *text);
-/* A date, or null for 0; a duration, or null for 0. */
-void hf_cli_json_date(FILE *out, uint64_t date_ns);
-void hf_cli_json_duration(FILE *out, uint64_t duration_ns);
 
 #endif

@@ -2,56 +2,10 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "tools/json.h"
 #include "tools/show.h"
-#include "tools/values.h"
 
-/* ---- values ----------------------------------------------------------------------------- */
-
-void hf_cli_json_text(FILE *out, const char *text)
-{
-    putc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte < ' ' || byte > '~' || byte == '"' || byte == '\\')
-            fprintf(out, "\\u%04x", byte);
-        else
-            putc(byte, out);
-    }
-    putc('"', out);
-}
-
-void hf_cli_json_date(FILE *out, uint64_t date_ns)
-{
-    char text[HF_DATE_TEXT_BYTES];
-    if (date_ns == 0) {
-        fputs("null", out);
-        return;
-    }
-    hf_date_format(date_ns, text);
-    fprintf(out, "\"%s\"", text);
-}
-
-void hf_cli_json_duration(FILE *out, uint64_t duration_ns)
-{
-    char text[HF_DURATION_TEXT_BYTES];
-    if (duration_ns == 0) {
-        fputs("null", out);
-        return;
-    }
-    hf_duration_format(duration_ns, text);
-    fprintf(out, "\"%s\"", text);
-}
-
-static void put_id(FILE *out, const struct hf_id *id)
-{
-    char text[HF_ID_TEXT_BYTES];
-    if (hf_id_is_zero(id)) {
-        fputs("null", out);
-        return;
-    }
-    hf_id_format(id, text);
-    fprintf(out, "\"%s\"", text);
-}
+/* ---- members ---------------------------------------------------------------------------- */
 
 static void put_flag(FILE *out, const char *name, uint32_t flags, uint32_t flag)
 {
@@ -67,15 +21,6 @@ static void put_flags(FILE *out, uint32_t flags)
     put_flag(out, "skip", flags, HF_INVENTORY_SKIP);
 }
 
-/* A limit of 0 does not limit. */
-static void put_limit(FILE *out, const char *name, uint32_t limit)
-{
-    if (limit == 0)
-        fprintf(out, ",\"%s\":null", name);
-    else
-        fprintf(out, ",\"%s\":%" PRIu32, name, limit);
-}
-
 /* ---- the server ------------------------------------------------------------------------- */
 
 void hf_cli_json_ping(FILE *out, const struct hf_reply *reply)
@@ -88,7 +33,7 @@ void hf_cli_json_info(FILE *out, const struct hf_info *info)
     struct hf_id log_id;
     memcpy(log_id.bytes, info->log_id, sizeof log_id.bytes);
     fputs("{\"log_id\":", out);
-    put_id(out, &log_id);
+    hf_json_id(out, &log_id);
 #define NUMBER(field) fprintf(out, ",\"" #field "\":%" PRIu64, (uint64_t)info->field)
     NUMBER(epoch);
     NUMBER(started_at_ns);
@@ -112,7 +57,7 @@ void hf_cli_json_info(FILE *out, const struct hf_info *info)
             info->durability == 0   ? "disk"
             : info->durability == 1 ? "memory"
                                     : "unknown");
-    hf_cli_json_text(out, info->server_version);
+    hf_json_text(out, info->server_version);
     fputs("}\n", out);
 }
 
@@ -138,7 +83,7 @@ static void put_inventory(FILE *out, const struct hf_inventory *inventory)
             inventory->sell_limit, inventory->waiting, hf_inventory_deficit(inventory));
     put_flags(out, inventory->flags);
     fprintf(out, ",\"lsn\":%" PRIu64 ",\"made_at\":", inventory->lsn);
-    hf_cli_json_date(out, inventory->made_at_ns);
+    hf_json_date(out, inventory->made_at_ns);
 }
 
 void hf_cli_json_inventory(FILE *out, const struct hf_inventory *inventory)
@@ -153,19 +98,19 @@ void hf_cli_json_settings(FILE *out, const struct hf_reply *reply)
     const struct hf_settings *settings = &reply->settings;
     putc('{', out);
     put_inventory(out, &reply->inventory);
-    put_limit(out, "customer_limit", settings->customer_limit);
-    put_limit(out, "min_qty", settings->min_qty);
-    put_limit(out, "max_qty", settings->max_qty);
+    hf_json_limit(out, "customer_limit", settings->customer_limit);
+    hf_json_limit(out, "min_qty", settings->min_qty);
+    hf_json_limit(out, "max_qty", settings->max_qty);
     fprintf(out, ",\"waiting_limit\":%" PRIu32 ",\"opens_at\":", settings->waiting_limit);
-    hf_cli_json_date(out, settings->opens_at_ns);
+    hf_json_date(out, settings->opens_at_ns);
     fputs(",\"closes_at\":", out);
-    hf_cli_json_date(out, settings->closes_at_ns);
+    hf_json_date(out, settings->closes_at_ns);
     fputs(",\"cancel_until\":", out);
-    hf_cli_json_date(out, settings->cancel_until_ns);
+    hf_json_date(out, settings->cancel_until_ns);
     fputs(",\"longest_hold\":", out);
-    hf_cli_json_duration(out, settings->longest_hold_ns);
+    hf_json_duration(out, settings->longest_hold_ns);
     fputs(",\"offer_ttl\":", out);
-    hf_cli_json_duration(out, settings->offer_ttl_ns);
+    hf_json_duration(out, settings->offer_ttl_ns);
     fprintf(out, ",\"settings_sequence\":%" PRIu32 "}\n", reply->settings_sequence);
 }
 
@@ -192,23 +137,23 @@ void hf_cli_json_reservation(FILE *out, unsigned result, const struct hf_reserva
 {
     bool cancelled = reservation->state == HF_STATE_CANCELLED;
     fprintf(out, "\"result\":\"%s\",\"reservation_id\":", hf_result_name(result));
-    put_id(out, &reservation->id);
+    hf_json_id(out, &reservation->id);
     fprintf(out,
             ",\"inventory_id\":%" PRIu64 ",\"customer_id\":%" PRIu64 ",\"qty\":%" PRIu32
             ",\"status\":\"%s\",\"reservation_date\":",
             reservation->inventory_id, reservation->customer_id, reservation->qty,
             hf_state_name(reservation->state));
-    hf_cli_json_date(out, reservation->made_at_ns);
+    hf_json_date(out, reservation->made_at_ns);
     fputs(",\"cancellation_date\":", out);
-    hf_cli_json_date(out, cancelled ? reservation->changed_at_ns : 0);
+    hf_json_date(out, cancelled ? reservation->changed_at_ns : 0);
     fprintf(out,
             ",\"lsn\":%" PRIu64 ",\"sequence\":%" PRIu32 ",\"changed_date\":", reservation->lsn,
             reservation->sequence);
-    hf_cli_json_date(out, reservation->changed_at_ns);
+    hf_json_date(out, reservation->changed_at_ns);
     fputs(",\"deadline\":", out);
-    hf_cli_json_date(out, reservation->deadline_ns);
+    hf_json_date(out, reservation->deadline_ns);
     fputs(",\"linked_id\":", out);
-    put_id(out, &reservation->linked_id);
+    hf_json_id(out, &reservation->linked_id);
     fprintf(out, ",\"repeated\":%s", repeated ? "true" : "false");
 }
 
@@ -232,6 +177,6 @@ void hf_cli_json_refusal(FILE *out, const struct hf_reply *reply, const struct h
         fprintf(out, ",\"first_lsn\":%" PRIu64, reply->next_lsn);
     if (result == HF_OUTCOME_UNKNOWN && id != NULL && !hf_id_is_zero(id)) {
         fputs(",\"reservation_id\":", out);
-        put_id(out, id);
+        hf_json_id(out, id);
     }
 }

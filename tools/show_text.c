@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "tools/show.h"
-#include "tools/values.h"
 
 /* ---- the server ------------------------------------------------------------------------- */
 

@@ -1,11 +1,11 @@
 /* Numbers, durations, dates and states as text. See values.h. */
 #include "tools/values.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "holdfast/types.h"
 
 #define LONGEST_COMPARED 63
@@ -13,31 +13,10 @@
 
 /* ---- numbers ---------------------------------------------------------------------------- */
 
-static bool is_digit(char character)
-{
-    return character >= '0' && character <= '9';
-}
-
-/* Moves *text behind the digits that it begins with. False: there are none, or too many. */
-static bool take_digits(const char **text, uint64_t *number)
-{
-    uint64_t value = 0;
-    if (!is_digit(**text))
-        return false;
-    for (; is_digit(**text); ++*text) {
-        unsigned digit = (unsigned)(**text - '0');
-        if (value > (UINT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *number = value;
-    return true;
-}
-
 bool hf_cli_number_parse(const char *text, uint64_t *number)
 {
     uint64_t value;
-    if (!take_digits(&text, &value) || *text != '\0')
+    if (!hf_take_digits(&text, &value) || *text != '\0')
         return false;
     *number = value;
     return true;
@@ -79,7 +58,7 @@ static bool take_part(const char **text, unsigned width, char after, unsigned *p
 {
     unsigned value = 0;
     for (unsigned i = 0; i < width; i++) {
-        if (!is_digit(**text))
+        if (!hf_is_digit(**text))
             return false;
         value = value * 10 + (unsigned)(*(*text)++ - '0');
     }
@@ -96,9 +75,9 @@ static bool take_fraction(const char **text, uint64_t *fraction_ns)
     *fraction_ns = 0;
     if (**text != '.')
         return true;
-    if (!is_digit(*++*text))
+    if (!hf_is_digit(*++*text))
         return false;
-    for (; is_digit(**text); ++*text) {
+    for (; hf_is_digit(**text); ++*text) {
         place_ns /= 10;
         if (place_ns == 0)
             return false;
@@ -274,4 +253,18 @@ unsigned hf_cli_distance(const char *typed, const char *meant)
 unsigned hf_cli_distance_limit(const char *typed)
 {
     return (unsigned)(strlen(typed) / 3) + 1;
+}
+
+struct hf_cli_guess hf_cli_guess_begin(const char *typed)
+{
+    return (struct hf_cli_guess){.typed = typed, .least = hf_cli_distance_limit(typed) + 1};
+}
+
+void hf_cli_guess_weigh(struct hf_cli_guess *guess, const char *name)
+{
+    unsigned distance = hf_cli_distance(guess->typed, name);
+    if (distance >= guess->least)
+        return;
+    guess->least = distance;
+    guess->closest = name;
 }

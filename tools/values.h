@@ -15,7 +15,6 @@
 #define HF_TOOLS_VALUES_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 bool hf_cli_number_parse(const char *text, uint64_t *number);
@@ -43,5 +42,14 @@ unsigned hf_cli_distance(const char *typed, const char *meant);
 
 /* The most corrections at which `meant` is still worth a "did you mean". */
 unsigned hf_cli_distance_limit(const char *typed);
+
+/* Which of several names was meant: the first of the closest that have been weighed. */
+struct hf_cli_guess {
+    const char *typed, *closest; /* NULL: none is close */
+    unsigned least;
+};
+
+struct hf_cli_guess hf_cli_guess_begin(const char *typed);
+void hf_cli_guess_weigh(struct hf_cli_guess *guess, const char *name);
 
 #endif

@@ -17,7 +17,6 @@
  *
  * With --atomic the lines are one request, BATCH.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -26,6 +25,7 @@
 #include "tools/batch_file.h"
 #include "tools/batch_line.h"
 #include "tools/commands.h"
+#include "tools/json.h"
 #include "tools/show.h"
 #include "tools/verbs.h"
 
@@ -66,7 +66,7 @@ static void show_malformed(const struct batch *batch, const struct place *place)
     fprintf(out, "{\"line\":%" PRIu64 ",", place->number);
     hf_cli_json_refusal(out, &reply, NULL);
     fputs(",\"error\":", out);
-    hf_cli_json_text(out, place->error.text);
+    hf_json_text(out, place->error.text);
     fputs("}\n", out);
 }
 

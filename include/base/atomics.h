@@ -42,6 +42,16 @@
     atomic_compare_exchange_weak_explicit((field), (expected), (desired), memory_order_acq_rel,    \
                                           memory_order_acquire)
 
+/* The same, seq_cst: for two threads that each write one field and read the other's. */
+#define hf_exchange_seq_cst(field, value)                                                          \
+    atomic_exchange_explicit((field), (value), memory_order_seq_cst)
+#define hf_cas_seq_cst(field, expected, desired)                                                   \
+    atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_seq_cst,  \
+                                            memory_order_acquire)
+#define hf_cas_weak_seq_cst(field, expected, desired)                                              \
+    atomic_compare_exchange_weak_explicit((field), (expected), (desired), memory_order_seq_cst,    \
+                                          memory_order_acquire)
+
 /* Tells the processor that this is a spin-wait. */
 static inline void hf_cpu_relax(void)
 {

@@ -26,9 +26,10 @@
  *                             confirmed, and cancelled since
  *   EXTEND, CHANGE, MOVE      a yes and NOT_FOUND hold; every other no becomes OUTCOME_UNKNOWN: it
  *                             may have been done, and the hold may have lapsed since. With a guard
- *                             they are done once at the most. Without one they set what they say, whatever has happened in between: an
- *                             EXTEND never shortens, but a CHANGE or MOVE undoes what somebody else
- *                             did since. Guard them where several clients change one reservation
+ *                             they are done once at the most. Without one they set what they say,
+ *                             whatever has happened in between: an EXTEND never shortens, but a
+ *                             CHANGE or MOVE undoes what somebody else did since. Guard them where
+ *                             several clients change one reservation
  *   BATCH                     done once or not at all if its lines are claims, releases, cancels,
  *                             leaves or guarded; a no holds if that of the line that failed holds
  *   INVENTORY_SET             a yes holds; every no becomes OUTCOME_UNKNOWN. With REOPEN and without

@@ -59,14 +59,16 @@ int hf_embedded_open(const struct hf_embedded_options *options, struct hf_embedd
  * 0 or -errno. */
 int hf_embedded_close(struct hf_embedded *db);
 
-/* One session belongs to one thread at a time; different sessions are independent. 0 or -ENOMEM. */
+/* One session belongs to one thread at a time; different sessions are independent. 0, -ENOMEM, or
+ * -EAGAIN: there are 1023 sessions already. */
 int hf_session_open(struct hf_embedded *db, struct hf_session **session);
 void hf_session_close(struct hf_session *session);
 
 /*
  * Executes any request about reservations and inventories; for HISTORY and watching see below.
- * Returns reply->result; lists of the answer stand until the session's next call. What it says may be told to anyone only when *wait_for_lsn is committed
- * (ACK-AFTER-COMMIT); 0: at once. Does not block, but for a full log (while the disk catches up).
+ * Returns reply->result; lists of the answer stand until the session's next call. What it says may
+ * be told to anyone only when *wait_for_lsn is committed (ACK-AFTER-COMMIT); 0: at once. Does not
+ * block, but for a full log (while the disk catches up).
  */
 unsigned hf_session_call(struct hf_session *session, const struct hf_request *request,
                          struct hf_reply *reply, uint64_t *wait_for_lsn);

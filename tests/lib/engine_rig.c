@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "engine/execute.h"
+#include "engine/hash.h"
 #include "engine/lapse.h"
 #include "engine/replay.h"
 #include "engine/request.h"
@@ -56,6 +57,14 @@ void hf_rig_open(struct hf_rig *rig, const struct hf_rig_options *options)
     create_region(&rig->options, &region);
     start(rig, &region, 1, HF_RIG_START_NS);
     start_actor(rig, HF_RIG_START_NS);
+}
+
+void hf_rig_open_stocked(struct hf_rig *rig, const struct hf_rig_options *options,
+                         uint32_t inventories, uint32_t capacity)
+{
+    hf_rig_open(rig, options);
+    for (uint32_t inventory_id = 1; inventory_id <= inventories; inventory_id++)
+        hf_rig_create(rig, inventory_id, capacity);
 }
 
 static void stop(struct hf_rig *rig)
@@ -317,6 +326,16 @@ struct hf_reservation hf_rig_reservation(struct hf_rig *rig, uint32_t number)
     get(rig, number, &told);
     HF_CHECK(told.result == HF_FOUND);
     return told.reservation;
+}
+
+struct hf_reservation_cell *hf_rig_cell(struct hf_rig *rig, uint32_t number)
+{
+    const struct hf_region *region = &rig->engine.region;
+    struct hf_id id = hf_id_of_number(number);
+    struct hf_reservation_cell *cell = NULL;
+    HF_CHECK(hf_table_find(region, &id, hf_hash_id(&id, region->header->hash_seed), &cell) ==
+             HF_LOOKUP_FOUND);
+    return cell;
 }
 
 struct hf_image hf_rig_image(const struct hf_rig *rig, uint64_t lsn)

@@ -44,6 +44,10 @@ struct hf_rig {
 };
 
 void hf_rig_open(struct hf_rig *rig, const struct hf_rig_options *options);
+
+/* The same, with inventories 1 to `inventories`, of so many units each. */
+void hf_rig_open_stocked(struct hf_rig *rig, const struct hf_rig_options *options,
+                         uint32_t inventories, uint32_t capacity);
 void hf_rig_close(struct hf_rig *rig);
 
 /* The process is gone, and the first `records` of its log are left; starts again, as a store does.
@@ -95,6 +99,9 @@ unsigned hf_rig_state(struct hf_rig *rig, uint32_t number);
 
 /* The newest change of a reservation, which must exist. */
 struct hf_reservation hf_rig_reservation(struct hf_rig *rig, uint32_t number);
+
+/* The cell of a reservation, which must exist. */
+struct hf_reservation_cell *hf_rig_cell(struct hf_rig *rig, uint32_t number);
 
 /* The image with this LSN, which must be in the log. */
 struct hf_image hf_rig_image(const struct hf_rig *rig, uint64_t lsn);

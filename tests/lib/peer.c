@@ -3,13 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "net/codec.h"
 
 #define PATIENCE_NS (10 * HF_NS_PER_S)
 
@@ -102,4 +103,25 @@ void hf_peer_send_short(int fd, unsigned operation, uint64_t tag, unsigned resul
 {
     uint8_t bytes[HF_SHORT_REPLY_BYTES];
     hf_peer_send(fd, bytes, hf_reply_encode_short(bytes, operation, tag, result, 0, 0, 0));
+}
+
+void hf_peer_serve(const struct hf_peer *peer, hf_peer_answer *answer)
+{
+    static uint8_t in[HF_MAX_REQUEST_BYTES], out[HF_MAX_REPLY_BYTES];
+    struct pollfd ready = {.fd = peer->listener, .events = POLLIN};
+    poll(&ready, 1, PATIENCE_NS / HF_NS_PER_MS);
+    int fd = accept(peer->listener, NULL, NULL);
+    for (uint32_t number = 1;
+         recv(fd, in, HF_FRAME_HEADER_BYTES, MSG_WAITALL) == HF_FRAME_HEADER_BYTES; number++) {
+        struct hf_frame frame;
+        hf_frame_read(in, &frame);
+        size_t rest = frame.frame_bytes - HF_FRAME_HEADER_BYTES;
+        HF_CHECK(rest <= sizeof in);
+        if (rest > 0 && recv(fd, in, rest, MSG_WAITALL) != (ssize_t)rest)
+            break;
+        size_t bytes = answer(out, &frame, number);
+        if (send(fd, out, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
+            break;
+    }
+    close(fd);
 }

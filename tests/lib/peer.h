@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "holdfast/client.h"
+#include "net/codec.h"
 
 struct hf_peer {
     int listener;
@@ -39,5 +40,14 @@ uint64_t hf_peer_receive(struct hf_client *client, int fd, struct hf_request *re
 
 void hf_peer_send(int fd, const void *bytes, size_t count);
 void hf_peer_send_short(int fd, unsigned operation, uint64_t tag, unsigned result);
+
+/* Writes the answer to the request with that header, the `number`th of its connection, from 1 on.
+ * Returns its length. */
+typedef size_t hf_peer_answer(uint8_t out[HF_MAX_REPLY_BYTES], const struct hf_frame *request,
+                              uint32_t number);
+
+/* Without a client to move, as in a thread of its own: takes one connection and answers whatever is
+ * asked, until it is closed. */
+void hf_peer_serve(const struct hf_peer *peer, hf_peer_answer *answer);
 
 #endif

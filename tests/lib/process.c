@@ -222,6 +222,14 @@ int hf_daemon_start(struct hf_daemon *server, const struct hf_daemon_options *op
     return hf_daemon_launch(server, options) < 0 ? -1 : hf_daemon_await(server);
 }
 
+int hf_daemon_start_in(struct hf_daemon *server, const char *directory, const char *const extra[])
+{
+    char program[HF_PROGRAM_TEXT_BYTES];
+    hf_program_path("holdfastd", program);
+    struct hf_daemon_options options = {.program = program, .directory = directory, .extra = extra};
+    return hf_daemon_start(server, &options);
+}
+
 int hf_daemon_launch(struct hf_daemon *server, const struct hf_daemon_options *options)
 {
     const char *argv[MAX_ARGUMENTS] = {options->program, "--dir", options->directory, "--listen",

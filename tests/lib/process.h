@@ -66,7 +66,10 @@ struct hf_daemon {
  */
 int hf_daemon_start(struct hf_daemon *server, const struct hf_daemon_options *options);
 
-/* The two halves of it: start without waiting (0 or -1), and wait for the ready line. */
+/* The same for holdfastd of this build, on that directory; `extra` as above. */
+int hf_daemon_start_in(struct hf_daemon *server, const char *directory, const char *const extra[]);
+
+/* The halves of hf_daemon_start(): start without waiting (0 or -1), and wait for the ready line. */
 int hf_daemon_launch(struct hf_daemon *server, const struct hf_daemon_options *options);
 int hf_daemon_await(struct hf_daemon *server);
 

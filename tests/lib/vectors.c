@@ -134,12 +134,16 @@ static void bytes_of(const char *value, size_t bytes, uint8_t out[16])
     memcpy(out, &number, sizeof number);
 }
 
-static const char *value_of(const struct hf_vector *vector, const char *prefix,
-                            const struct hf_vector_member *member)
+/* What the member has in memory if it is as the vector says. False: the vector does not name it. */
+static bool find_member(const struct hf_vector *vector, const char *prefix,
+                        const struct hf_vector_member *member, uint8_t out[16])
 {
     char name[HF_VECTOR_NAME_BYTES];
     HF_CHECK(snprintf(name, sizeof name, "%s%s", prefix, member->name) < (int)sizeof name);
-    return hf_vector_find(vector, name);
+    const char *value = hf_vector_find(vector, name);
+    if (value != NULL)
+        bytes_of(value, member->bytes, out);
+    return value != NULL;
 }
 
 unsigned hf_vector_fill(const struct hf_vector *vector, const char *prefix,
@@ -147,11 +151,9 @@ unsigned hf_vector_fill(const struct hf_vector *vector, const char *prefix,
 {
     unsigned filled = 0;
     for (const struct hf_vector_member *member = members; member->name != NULL; member++) {
-        const char *value = value_of(vector, prefix, member);
-        if (value == NULL)
-            continue;
         uint8_t bytes[16];
-        bytes_of(value, member->bytes, bytes);
+        if (!find_member(vector, prefix, member, bytes))
+            continue;
         memcpy((uint8_t *)structure + member->offset, bytes, member->bytes);
         filled++;
     }
@@ -162,12 +164,9 @@ const char *hf_vector_difference(const struct hf_vector *vector, const char *pre
                                  const struct hf_vector_member *members, const void *structure)
 {
     for (const struct hf_vector_member *member = members; member->name != NULL; member++) {
-        const char *value = value_of(vector, prefix, member);
-        if (value == NULL)
-            continue;
         uint8_t bytes[16];
-        bytes_of(value, member->bytes, bytes);
-        if (memcmp((const uint8_t *)structure + member->offset, bytes, member->bytes) != 0)
+        if (find_member(vector, prefix, member, bytes) &&
+            memcmp((const uint8_t *)structure + member->offset, bytes, member->bytes) != 0)
             return member->name;
     }
     return NULL;

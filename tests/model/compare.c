@@ -2,7 +2,8 @@
 #include "tests/model/compare.h"
 
 #include <inttypes.h>
-#include <string.h>
+
+#include "engine/request.h"
 
 /* ---- comparing ---- */
 
@@ -189,7 +190,7 @@ void hf_print_inventory(FILE *file, const struct hf_inventory *inventory)
             inventory->waiting, inventory->flags);
 }
 
-static const char *operation_name(enum hf_operation operation)
+const char *hf_operation_name(enum hf_operation operation)
 {
     switch (operation) {
 #define X(name, number, bytes)                                                                     \
@@ -217,7 +218,7 @@ static void print_flags(FILE *file, unsigned flags, uint32_t expected)
 
 static void print_line(FILE *file, const struct hf_line *line)
 {
-    fprintf(file, "%s id ", operation_name(line->operation));
+    fprintf(file, "%s id ", hf_operation_name(line->operation));
     print_id(file, &line->id);
     fprintf(file, " inventory %" PRIu64 " customer %" PRIu64 " qty %u", line->inventory_id,
             line->customer_id, line->qty);
@@ -247,17 +248,7 @@ static void print_change(FILE *file, const struct hf_settings_change *change)
 
 void hf_print_request(FILE *file, const struct hf_request *request)
 {
-    const struct hf_line line = {
-        .operation = request->operation,
-        .flags = request->flags,
-        .qty = request->qty,
-        .id = request->id,
-        .inventory_id = request->inventory_id,
-        .customer_id = request->customer_id,
-        .ttl_ns = request->ttl_ns,
-        .expected = request->expected,
-        .new_id = request->new_id,
-    };
+    const struct hf_line line = hf_request_line(request);
     print_line(file, &line);
     print_ns(file, "not after", request->not_after_ns);
     if (request->operation == HF_OP_INVENTORY_CREATE)

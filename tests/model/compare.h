@@ -17,6 +17,9 @@ const char *hf_compare_inventories(const struct hf_inventory *expected,
 /* NULL, or what about the answer is not as expected. */
 const char *hf_compare_reply(const struct hf_expectation *expected, const struct hf_reply *actual);
 
+/* "RESERVE". Static storage. */
+const char *hf_operation_name(enum hf_operation operation);
+
 /* One line each, without a newline. */
 void hf_print_reservation(FILE *file, const struct hf_reservation *reservation);
 void hf_print_inventory(FILE *file, const struct hf_inventory *inventory);

@@ -86,18 +86,6 @@ static const struct demand {
     {HF_OP_RESERVATION_GET, RESULTS(HF_FOUND, HF_NOT_FOUND)},
 };
 
-static const char *operation_name(enum hf_operation operation)
-{
-    switch (operation) {
-#define X(name, number, bytes)                                                                     \
-    case HF_OP_##name:                                                                             \
-        return #name;
-        HF_OPERATIONS(X)
-#undef X
-    }
-    return "?";
-}
-
 static void print_coverage(void)
 {
     const struct hf_coverage *coverage = &program.coverage;
@@ -107,7 +95,7 @@ static void print_coverage(void)
             if (coverage->counts[operation][result] == 0)
                 continue;
             if (!any)
-                printf("%s:", operation_name((enum hf_operation)operation));
+                printf("%s:", hf_operation_name((enum hf_operation)operation));
             printf(" %s %" PRIu64, hf_result_name(result), coverage->counts[operation][result]);
             any = true;
         }
@@ -125,7 +113,7 @@ static unsigned count_missing(void)
             if (program.coverage.counts[demands[i].operation][*result] != 0)
                 continue;
             fprintf(stderr, "model: %s never had the result %s\n",
-                    operation_name(demands[i].operation), hf_result_name(*result));
+                    hf_operation_name(demands[i].operation), hf_result_name(*result));
             missing++;
         }
     }

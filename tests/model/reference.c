@@ -857,19 +857,6 @@ void hf_reference_note_settled(const struct hf_world *world, struct hf_expectati
                                 &expected->settled_inventory);
 }
 
-void hf_reference_execute_alone(struct hf_world *world, uint64_t now_ns,
-                                const struct hf_request *request,
-                                const struct hf_chosen_ids *chosen, struct hf_expectation *expected)
-{
-    hf_reference_execute(world, now_ns, request, chosen, true, expected);
-    if (!hf_reference_wants_units(expected->result))
-        return;
-    size_t mark = hf_world_mark(world);
-    hf_reference_expire(world, now_ns);
-    if (hf_world_mark(world) != mark)
-        hf_reference_execute(world, now_ns, request, chosen, true, expected);
-}
-
 bool hf_reference_refuses_early(struct hf_world *world, uint64_t now_ns,
                                 const struct hf_request *request,
                                 const struct hf_chosen_ids *chosen, unsigned refusal)

@@ -63,13 +63,6 @@ void hf_reference_execute(struct hf_world *world, uint64_t now_ns, const struct 
                           const struct hf_chosen_ids *chosen, bool settle,
                           struct hf_expectation *expected);
 
-/* The same, as if the server had noticed nothing and noticed all lapsed holds before it refused for
- * want of units: the whole of it by itself. */
-void hf_reference_execute_alone(struct hf_world *world, uint64_t now_ns,
-                                const struct hf_request *request,
-                                const struct hf_chosen_ids *chosen,
-                                struct hf_expectation *expected);
-
 /* Fills in what the expectation says of the time after the offers: now. */
 void hf_reference_note_settled(const struct hf_world *world, struct hf_expectation *expected);
 

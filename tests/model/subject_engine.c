@@ -228,39 +228,6 @@ static bool try_again(struct engine_subject *self, const struct hf_outcome *outc
     return now_ns - *since_ns < PATIENCE_NS;
 }
 
-static void fill_reply(const struct hf_request *request, const struct hf_outcome *outcome,
-                       struct hf_answer *answer)
-{
-    struct hf_reply *reply = &answer->reply;
-    enum hf_operation operation = request->operation;
-    *reply = (struct hf_reply){
-        .operation = operation,
-        .result = outcome->result,
-        .field = outcome->field,
-        .available = outcome->availability.available,
-        .version = outcome->availability.version,
-        .state = outcome->state,
-        .line = outcome->line,
-        .repeated = outcome->repeated,
-    };
-    answer->wait_for_lsn = outcome->wait_for_lsn;
-    if (hf_result_group(outcome->result) != HF_GROUP_YES)
-        return;
-    if (operation == HF_OP_BATCH || operation == HF_OP_RESERVATION_LIST) {
-        reply->count = outcome->count;
-        reply->entries = answer->entries;
-        reply->next = operation == HF_OP_BATCH ? 0 : outcome->next;
-    } else if (operation == HF_OP_INVENTORY_CREATE || operation == HF_OP_INVENTORY_GET) {
-        reply->inventory = outcome->inventory;
-    } else if (operation == HF_OP_INVENTORY_SET || operation == HF_OP_INVENTORY_SETTINGS) {
-        reply->inventory = outcome->inventory;
-        reply->settings = outcome->settings;
-        reply->settings_sequence = outcome->settings_sequence;
-    } else {
-        reply->reservation = outcome->reservation;
-    }
-}
-
 static void engine_execute(void *subject, unsigned thread, uint64_t now_ns,
                            const struct hf_request *request, struct hf_answer *answer)
 {
@@ -289,7 +256,8 @@ static void engine_execute(void *subject, unsigned thread, uint64_t now_ns,
         }
         try_once(actor, request, answer, &outcome);
     }
-    fill_reply(request, &outcome, answer);
+    answer->wait_for_lsn = outcome.wait_for_lsn;
+    hf_outcome_reply(&outcome, request->operation, answer->entries, &answer->reply);
 }
 
 /* ---- time, and crashes ---- */

@@ -478,17 +478,6 @@ uint32_t hf_world_changes(const struct hf_world *world, size_t mark, struct hf_r
     return count;
 }
 
-bool hf_world_touched(const struct hf_world *world, size_t mark, uint64_t inventory_id)
-{
-    for (size_t i = mark; i < world->journal_count; i++) {
-        const struct entry *entry = &world->journal[i];
-        if (entry->kind == INVENTORY &&
-            world->inventories[entry->index].inventory_id == inventory_id)
-            return true;
-    }
-    return false;
-}
-
 /* ---- the invariants ---- */
 
 /* The sums of an inventory, from its reservations. */

@@ -143,9 +143,6 @@ void hf_world_checkpoint(struct hf_world *world,
 uint32_t hf_world_changes(const struct hf_world *world, size_t mark, struct hf_reservation *changes,
                           uint32_t limit);
 
-/* True if a change since the mark touched this inventory or a reservation of it. */
-bool hf_world_touched(const struct hf_world *world, size_t mark, uint64_t inventory_id);
-
 /*
  * NULL, or the invariant that does not hold: NO-OVERSELL (no deficit grew since the mark but by a
  * lowered limit), CONSERVATION, the order of the waiting lists.

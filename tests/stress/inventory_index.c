@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "tests/lib/drain.h"
 #include "tests/lib/stress.h"
 
 #define INVENTORIES 4000u /* of a round */
@@ -30,17 +31,6 @@ struct round {
 };
 
 static struct round round_now;
-
-static void drain_in_passing(struct round *round)
-{
-    uint8_t records[128 * HF_RECORD_BYTES];
-    uint32_t nobody = 0;
-    /* acq_rel, pairs with the release below: hands the consumer's role over. */
-    if (!hf_cas_acq_rel(&round->consumer, &nobody, 1))
-        return;
-    hf_ring_drain(&round->ring, records, hf_ring_published(&round->ring, 128));
-    hf_store_release(&round->consumer, 0); /* pairs with the CAS above */
-}
 
 static void check_whole(const struct hf_inventory *inventory, uint64_t inventory_id)
 {
@@ -111,12 +101,12 @@ static void chase(struct round *round, struct hf_actor *actor, struct hf_random 
             break;
         if (was_there)
             hf_stress_fail("inventory %u vanished", inventory_id);
-        drain_in_passing(round);
+        hf_drain_in_passing(&round->ring, &round->consumer);
         creates = creates || hf_random_chance(random, 1);
     }
     check_whole(&outcome.inventory, inventory_id);
     take_unit(round, actor, inventory_id);
-    drain_in_passing(round);
+    hf_drain_in_passing(&round->ring, &round->consumer);
     uint32_t expected = inventory_id;
     hf_cas_acq_rel(&round->frontier, &expected, inventory_id + 1);
 }

@@ -15,6 +15,7 @@
 
 #include "engine/engine.h"
 #include "engine/units.h"
+#include "tests/lib/drain.h"
 #include "tests/lib/stress.h"
 
 #define WORDS      3u
@@ -37,17 +38,6 @@ struct round {
 };
 
 static struct round round_now;
-
-static void drain_in_passing(struct round *round)
-{
-    uint8_t records[128 * HF_RECORD_BYTES];
-    uint32_t nobody = 0;
-    /* acq_rel, pairs with the release below: hands the consumer's role over. */
-    if (!hf_cas_acq_rel(&round->consumer, &nobody, 1))
-        return;
-    hf_ring_drain(&round->ring, records, hf_ring_published(&round->ring, 128));
-    hf_store_release(&round->consumer, 0); /* pairs with the CAS above */
-}
 
 static void look(const struct round *round, uint64_t seen)
 {
@@ -92,7 +82,7 @@ static bool claim(struct round *round, uint32_t word, uint32_t qty)
 static void release(struct round *round, struct hf_actor *actor, uint32_t word, uint32_t qty)
 {
     while (!hf_ring_credit(&actor->log, HF_UNITS_CREDITS))
-        drain_in_passing(round);
+        hf_drain_in_passing(&round->ring, &round->consumer);
     hf_fetch_add_acq_rel(&round->out[word], 0u - qty); /* as above */
     if (hf_units_return(actor, round->cells[word], qty, NULL, 0))
         hf_stress_fail("no list waits for them");

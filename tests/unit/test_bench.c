@@ -1,10 +1,10 @@
 /* The load generator: its histogram, and what it says of a real server and of bad usage. */
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/histogram.h"
+#include "tests/lib/json.h"
 #include "tests/lib/process.h"
 
 static struct hf_histogram histogram;
@@ -84,18 +84,6 @@ static int run_bench(const char *const arguments[], char *output, size_t output_
     return hf_process_run(argv, output, output_bytes);
 }
 
-/* The number behind "name": in a JSON object; -1 if there is none. */
-static double number(const char *json, const char *name)
-{
-    char mark[64], *end;
-    snprintf(mark, sizeof mark, "\"%s\":", name);
-    const char *found = strstr(json, mark);
-    if (!found)
-        return -1;
-    double value = strtod(found + strlen(mark), &end);
-    return end == found + strlen(mark) ? -1 : value;
-}
-
 /* True if the object begins with these fields in this order. */
 static bool begins_with(const char *json, const char *const names[], size_t count)
 {
@@ -121,12 +109,12 @@ static const char *load(const char *address, const char *op, const char *threads
         "--seconds", "1",     "--warmup",      "0.1", "--json",        NULL};
     int status = run_bench(arguments, output, sizeof output);
     cr_assert_eq(status, 0, "%s: status %d: %s", op, status, output);
-    cr_assert_gt(number(output, "per_second"), 0, "%s", output);
-    cr_assert_eq(number(output, "errors"), 0, "%s", output);
-    cr_assert_gt(number(output, "p50_us"), 0, "%s", output);
-    cr_assert(number(output, "p50_us") <= number(output, "p99_us") &&
-                  number(output, "p99_us") <= number(output, "p999_us") &&
-                  number(output, "p999_us") <= number(output, "max_us"),
+    cr_assert_gt(hf_json_number(output, "per_second"), 0, "%s", output);
+    cr_assert_eq(hf_json_number(output, "errors"), 0, "%s", output);
+    cr_assert_gt(hf_json_number(output, "p50_us"), 0, "%s", output);
+    cr_assert(hf_json_number(output, "p50_us") <= hf_json_number(output, "p99_us") &&
+                  hf_json_number(output, "p99_us") <= hf_json_number(output, "p999_us") &&
+                  hf_json_number(output, "p999_us") <= hf_json_number(output, "max_us"),
               "%s", output);
     return output;
 }
@@ -134,11 +122,9 @@ static const char *load(const char *address, const char *op, const char *threads
 Test(bench, every_load_on_a_real_server_counts_what_it_should, .timeout = 120)
 {
     struct hf_daemon server = {0};
-    char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
-    hf_program_path("holdfastd", program);
-    const struct hf_daemon_options options = {.program = program, .directory = directory};
+    char directory[HF_DIRECTORY_TEXT_BYTES];
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, NULL), 0, "%s", server.error);
 
     const char *output = load(server.address, "reserve", "1");
     static const char *const names[] = {"op",      "connections", "depth",  "per_second",
@@ -146,20 +132,23 @@ Test(bench, every_load_on_a_real_server_counts_what_it_should, .timeout = 120)
                                         "p99_us",  "p999_us"};
     cr_expect(begins_with(output, names, sizeof names / sizeof names[0]), "%s", output);
     cr_expect(strstr(output, "\"op\":\"reserve\""), "%s", output);
-    cr_expect_eq(number(output, "connections"), 4);
-    cr_expect_eq(number(output, "depth"), 8);
-    cr_expect(number(output, "granted") > 0 && number(output, "refused") == 0, "%s", output);
+    cr_expect_eq(hf_json_number(output, "connections"), 4);
+    cr_expect_eq(hf_json_number(output, "depth"), 8);
+    cr_expect(hf_json_number(output, "granted") > 0 && hf_json_number(output, "refused") == 0, "%s",
+              output);
 
     output = load(server.address, "reserve", "3");
-    cr_expect(number(output, "granted") > 0, "%s", output);
+    cr_expect(hf_json_number(output, "granted") > 0, "%s", output);
     output = load(server.address, "refuse", "1");
-    cr_expect(number(output, "refused") > 0 && number(output, "granted") == 0, "%s", output);
+    cr_expect(hf_json_number(output, "refused") > 0 && hf_json_number(output, "granted") == 0, "%s",
+              output);
     output = load(server.address, "cancel", "2");
-    cr_expect(number(output, "cancelled") > 0 && number(output, "granted") > 0, "%s", output);
+    cr_expect(hf_json_number(output, "cancelled") > 0 && hf_json_number(output, "granted") > 0,
+              "%s", output);
     output = load(server.address, "get", "1");
-    cr_expect(number(output, "read") > 0, "%s", output);
+    cr_expect(hf_json_number(output, "read") > 0, "%s", output);
     output = load(server.address, "ping", "1");
-    cr_expect(number(output, "read") > 0, "%s", output);
+    cr_expect(hf_json_number(output, "read") > 0, "%s", output);
 
     cr_expect_eq(hf_daemon_stop(&server), 0);
     hf_daemon_forget(&server);
@@ -169,17 +158,15 @@ Test(bench, every_load_on_a_real_server_counts_what_it_should, .timeout = 120)
 Test(bench, a_small_capacity_sells_out_during_the_load, .timeout = 60)
 {
     struct hf_daemon server = {0};
-    char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES], output[4096];
-    hf_program_path("holdfastd", program);
-    const struct hf_daemon_options options = {.program = program, .directory = directory};
+    char directory[HF_DIRECTORY_TEXT_BYTES], output[4096];
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, NULL), 0, "%s", server.error);
     const char *const arguments[] = {
         "--server",  server.address, "--capacity",    "50", "--warmup", "0",
         "--seconds", "0.5",          "--inventories", "2",  "--json",   NULL};
     cr_expect_eq(run_bench(arguments, output, sizeof output), 0, "%s", output);
-    cr_expect_eq(number(output, "granted"), 100, "%s", output);
-    cr_expect_gt(number(output, "refused"), 0, "%s", output);
+    cr_expect_eq(hf_json_number(output, "granted"), 100, "%s", output);
+    cr_expect_gt(hf_json_number(output, "refused"), 0, "%s", output);
     hf_daemon_forget(&server);
     hf_directory_remove(directory);
 }
@@ -187,13 +174,10 @@ Test(bench, a_small_capacity_sells_out_during_the_load, .timeout = 60)
 Test(bench, a_full_server_ends_the_run_and_names_the_setting, .timeout = 60)
 {
     struct hf_daemon server = {0};
-    char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES], output[4096];
+    char directory[HF_DIRECTORY_TEXT_BYTES], output[4096];
     const char *const extra[] = {"--max-reservations", "1000", NULL};
-    hf_program_path("holdfastd", program);
-    const struct hf_daemon_options options = {
-        .program = program, .directory = directory, .extra = extra};
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, extra), 0, "%s", server.error);
     const char *const arguments[] = {"--server", server.address, "--seconds", "30", NULL};
     cr_expect_eq(run_bench(arguments, output, sizeof output), 1, "%s", output);
     cr_expect(strstr(output, "--max-reservations"), "%s", output);

@@ -91,17 +91,13 @@ static void churn(const char *address)
 
 Test(churn, units_come_back_in_the_log_before_they_are_granted_again, .timeout = 300)
 {
-    char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
-    char wal_program[HF_PROGRAM_TEXT_BYTES], output[4096];
+    char directory[HF_DIRECTORY_TEXT_BYTES], wal_program[HF_PROGRAM_TEXT_BYTES], output[4096];
     static const char *const extra[] = {"--workers", "8", "--durability", "memory", NULL};
     struct hf_daemon server = {0};
     uint64_t grants = 0, refusals = 0, others = 0;
     cr_assert(hf_directory_make(directory) == 0);
-    hf_program_path("holdfastd", program);
     hf_program_path("holdfast-wal", wal_program);
-    const struct hf_daemon_options options = {
-        .program = program, .directory = directory, .extra = extra};
-    cr_assert(hf_daemon_start(&server, &options) == 0, "%s", server.error);
+    cr_assert(hf_daemon_start_in(&server, directory, extra) == 0, "%s", server.error);
     churn(server.address);
     for (unsigned i = 0; i < CLIENTS; i++) {
         grants += churners[i].grants;

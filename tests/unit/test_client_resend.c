@@ -502,25 +502,14 @@ Test(client_resend, what_had_no_room_in_the_output_was_not_sent)
 
 /* ---- one at a time ---------------------------------------------------------------------- */
 
-/* Serves one connection, with the yes of whatever is asked, until it is closed. */
-static void *serve_in_thread(void *context)
+static size_t answer_yes(uint8_t *out, const struct hf_frame *request, uint32_t number)
 {
-    const struct hf_peer *server = context;
-    static uint8_t in[HF_MAX_REQUEST_BYTES], out[HF_MAX_REPLY_BYTES];
-    struct pollfd ready = {.fd = server->listener, .events = POLLIN};
-    poll(&ready, 1, 10000);
-    int fd = accept(server->listener, NULL, NULL);
-    for (uint32_t number = 1; recv(fd, in, 16, MSG_WAITALL) == 16; number++) {
-        struct hf_frame frame;
-        hf_frame_read(in, &frame);
-        size_t rest = frame.frame_bytes - HF_FRAME_HEADER_BYTES;
-        if (rest > 0 && recv(fd, in, rest, MSG_WAITALL) != (ssize_t)rest)
-            break;
-        size_t bytes = encode_yes(out, (enum hf_operation)frame.operation, frame.tag, number);
-        if (send(fd, out, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
-            break;
-    }
-    close(fd);
+    return encode_yes(out, (enum hf_operation)request->operation, request->tag, number);
+}
+
+static void *serve_in_thread(void *server)
+{
+    hf_peer_serve(server, answer_yes);
     return NULL;
 }
 

@@ -30,7 +30,6 @@ struct hold {
     struct hf_reservation reservation;
 };
 
-static char program[HF_PROGRAM_TEXT_BYTES];
 static char directory[HF_DIRECTORY_TEXT_BYTES];
 static struct hf_daemon server;
 static struct hf_client *client;
@@ -38,8 +37,7 @@ static struct hold short_holds[HOLDS], long_holds[HOLDS];
 
 static void start(void)
 {
-    struct hf_daemon_options options = {.program = program, .directory = directory};
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, NULL), 0, "%s", server.error);
     struct hf_client_options to_it = {.server = server.address, .request_timeout_ms = PATIENCE_MS};
     cr_assert_eq(hf_client_open(&to_it, &client), 0);
 }
@@ -61,7 +59,6 @@ static struct hf_reply ask(const struct hf_request *request)
 static void prepare(void)
 {
     cr_assert_eq(hf_directory_make(directory), 0);
-    hf_program_path("holdfastd", program);
     start();
     struct hf_request create = {
         .operation = HF_OP_INVENTORY_CREATE, .inventory_id = 1, .capacity = CAPACITY};

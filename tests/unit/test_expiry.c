@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/json.h"
 #include "tests/lib/process.h"
 
 #define MAX_ARGUMENTS 24
@@ -25,18 +26,6 @@ static int run_expiry(const char *address, const char *const arguments[], char *
     return hf_process_run(argv, output, output_bytes);
 }
 
-/* The number behind "name": in a JSON object; -1 if there is none. */
-static double number(const char *json, const char *name)
-{
-    char mark[64], *end;
-    snprintf(mark, sizeof mark, "\"%s\":", name);
-    const char *found = strstr(json, mark);
-    if (!found)
-        return -1;
-    double value = strtod(found + strlen(mark), &end);
-    return end == found + strlen(mark) ? -1 : value;
-}
-
 static void expect_ordered(const char *json, const char *what)
 {
     static const char *const parts[] = {"p50", "p99", "p999", "max"};
@@ -44,8 +33,8 @@ static void expect_ordered(const char *json, const char *what)
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         char name[64];
         snprintf(name, sizeof name, "%s_%s_us", what, parts[i]);
-        cr_expect(number(json, name) >= before, "%s: %s", name, json);
-        before = number(json, name);
+        cr_expect(hf_json_number(json, name) >= before, "%s: %s", name, json);
+        before = hf_json_number(json, name);
     }
 }
 
@@ -53,7 +42,7 @@ static void expect_nothing_wrong(const char *json)
 {
     static const char *const faults[] = {"early", "twice", "late", "missing", "disorder", "errors"};
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        cr_expect_eq(number(json, faults[i]), 0, "%s: %s", faults[i], json);
+        cr_expect_eq(hf_json_number(json, faults[i]), 0, "%s: %s", faults[i], json);
     cr_expect(strstr(json, "\"units_wrong\":false"), "%s", json);
 }
 
@@ -61,11 +50,9 @@ static void expect_nothing_wrong(const char *json)
 static void measure(const char *const arguments[], char *json, size_t json_bytes)
 {
     struct hf_daemon server = {0};
-    char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
-    hf_program_path("holdfastd", program);
-    const struct hf_daemon_options options = {.program = program, .directory = directory};
+    char directory[HF_DIRECTORY_TEXT_BYTES];
     cr_assert_eq(hf_directory_make(directory), 0);
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, NULL), 0, "%s", server.error);
     int status = run_expiry(server.address, arguments, json, json_bytes);
     cr_expect_eq(status, 0, "status %d: %s", status, json);
     cr_expect_eq(hf_daemon_stop(&server), 0);
@@ -87,16 +74,20 @@ Test(expiry, every_hold_of_an_idle_server_ends_once, .timeout = 120)
                                      "--to",        "3s",   "--json",     NULL};
     measure(arguments, json, sizeof json);
     /* Shares of the 2900 that are neither alone nor raced: two thousandths of a chance to be off. */
-    double before = number(json, "confirmed") - number(json, "raced_confirmed");
+    double before = hf_json_number(json, "confirmed") - hf_json_number(json, "raced_confirmed");
     cr_expect(before > 240 && before < 340, "%s", json);
-    cr_expect(number(json, "extended") > 510 && number(json, "extended") < 650, "%s", json);
-    cr_expect_eq(number(json, "expired") + number(json, "confirmed"), 3000, "%s", json);
-    cr_expect_eq(number(json, "raced_confirmed") + number(json, "raced_lapsed"), 40, "%s", json);
-    cr_expect_eq(number(json, "granted"), 60, "%s", json);
-    cr_expect(number(json, "deadlines_seconds") > 0.9 && number(json, "deadlines_seconds") < 1.5,
+    cr_expect(hf_json_number(json, "extended") > 510 && hf_json_number(json, "extended") < 650,
+              "%s", json);
+    cr_expect_eq(hf_json_number(json, "expired") + hf_json_number(json, "confirmed"), 3000, "%s",
+                 json);
+    cr_expect_eq(hf_json_number(json, "raced_confirmed") + hf_json_number(json, "raced_lapsed"), 40,
+                 "%s", json);
+    cr_expect_eq(hf_json_number(json, "granted"), 60, "%s", json);
+    cr_expect(hf_json_number(json, "deadlines_seconds") > 0.9 &&
+                  hf_json_number(json, "deadlines_seconds") < 1.5,
               "%s", json);
     /* Somebody asked for each unit before it was free. */
-    cr_expect_geq(number(json, "refused"), 60, "%s", json);
+    cr_expect_geq(hf_json_number(json, "refused"), 60, "%s", json);
 }
 
 Test(expiry, every_hold_of_a_busy_server_ends_once, .timeout = 120)
@@ -106,8 +97,9 @@ Test(expiry, every_hold_of_a_busy_server_ends_once, .timeout = 120)
         "--holds", "1000",   "--alone", "20", "--raced",       "20", "--from", "2s", "--to",
         "3s",      "--load", "--depth", "8",  "--connections", "4",  "--json", NULL};
     measure(arguments, json, sizeof json);
-    cr_expect_gt(number(json, "load_per_second"), 0, "%s", json);
-    cr_expect_eq(number(json, "expired") + number(json, "confirmed"), 1000, "%s", json);
+    cr_expect_gt(hf_json_number(json, "load_per_second"), 0, "%s", json);
+    cr_expect_eq(hf_json_number(json, "expired") + hf_json_number(json, "confirmed"), 1000, "%s",
+                 json);
 }
 
 Test(expiry, all_holds_lapse_at_once, .timeout = 120)
@@ -118,9 +110,9 @@ Test(expiry, all_holds_lapse_at_once, .timeout = 120)
                                      "--to",    "2s",     "--json",  NULL};
     measure(arguments, json, sizeof json);
     /* The server stamps deadlines when it executes a request; that is how far they are apart. */
-    cr_expect_lt(number(json, "deadlines_seconds"), 1.5, "%s", json);
-    cr_expect_eq(number(json, "granted"), 10, "%s", json);
-    cr_expect_geq(number(json, "tail_noticed_us"), 0, "%s", json);
+    cr_expect_lt(hf_json_number(json, "deadlines_seconds"), 1.5, "%s", json);
+    cr_expect_eq(hf_json_number(json, "granted"), 10, "%s", json);
+    cr_expect_geq(hf_json_number(json, "tail_noticed_us"), 0, "%s", json);
 }
 
 Test(expiry, a_server_that_is_not_there_is_said_so_in_one_line_with_status_3)

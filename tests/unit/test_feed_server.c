@@ -1,10 +1,7 @@
 /* Watching and history on a real server and real sockets: what the feed does for connections. */
 #include <criterion/criterion.h>
-#include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,23 +11,23 @@
 #include "net/codec.h"
 #include "net/feed.h"
 #include "tests/lib/process.h"
+#include "tests/lib/stress.h"
+#include "tests/lib/wire.h"
 
 #define WATCH_TAG 7000u
 
-static char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
+static char directory[HF_DIRECTORY_TEXT_BYTES];
 static struct hf_daemon server;
 
 static void start(void)
 {
     static const char *const extra[] = {"--workers", "2", "--segment-bytes", "1048576", NULL};
-    struct hf_daemon_options options = {.program = program, .directory = directory, .extra = extra};
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, extra), 0, "%s", server.error);
 }
 
 static void start_on_new_directory(void)
 {
     cr_assert_eq(hf_directory_make(directory), 0);
-    hf_program_path("holdfastd", program);
     start();
 }
 
@@ -55,15 +52,8 @@ struct peer {
 
 static void dial(struct peer *peer)
 {
-    peer->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(strrchr(server.address, ':') + 1)),
-        .sin_addr = {htonl(INADDR_LOOPBACK)},
-    };
-    cr_assert_eq(connect(peer->socket, (struct sockaddr *)&address, sizeof address), 0);
-    struct timeval patience = {.tv_sec = 20};
-    setsockopt(peer->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    peer->socket = hf_wire_dial(server.address);
+    cr_assert_geq(peer->socket, 0);
 }
 
 static void send_request(struct peer *peer, const struct hf_request *request, uint64_t tag)
@@ -71,34 +61,18 @@ static void send_request(struct peer *peer, const struct hf_request *request, ui
     uint8_t bytes[HF_MAX_REQUEST_BYTES];
     size_t count = hf_request_encode(bytes, request, tag);
     cr_assert_gt(count, 0);
-    for (size_t sent = 0; sent < count;) {
-        ssize_t more = send(peer->socket, bytes + sent, count - sent, MSG_NOSIGNAL);
-        cr_assert_gt(more, 0);
-        sent += (size_t)more;
-    }
-}
-
-static bool receive_all(int socket, uint8_t *bytes, size_t count)
-{
-    while (count > 0) {
-        ssize_t received = recv(socket, bytes, count, 0);
-        if (received <= 0)
-            return false;
-        bytes += received;
-        count -= (size_t)received;
-    }
-    return true;
+    cr_assert(hf_wire_send(peer->socket, bytes, count));
 }
 
 /* The next frame. False: the server closed, or sent nothing for 20 s. */
 static bool next_frame(struct peer *peer)
 {
-    if (!receive_all(peer->socket, peer->bytes, HF_FRAME_HEADER_BYTES))
+    if (!hf_wire_receive(peer->socket, peer->bytes, HF_FRAME_HEADER_BYTES))
         return false;
     hf_frame_read(peer->bytes, &peer->frame);
     cr_assert_leq(peer->frame.frame_bytes, sizeof peer->bytes);
-    cr_assert(receive_all(peer->socket, peer->bytes + HF_FRAME_HEADER_BYTES,
-                          peer->frame.frame_bytes - HF_FRAME_HEADER_BYTES));
+    cr_assert(hf_wire_receive(peer->socket, peer->bytes + HF_FRAME_HEADER_BYTES,
+                              peer->frame.frame_bytes - HF_FRAME_HEADER_BYTES));
     cr_assert(hf_reply_decode(peer->bytes, &peer->frame, &peer->reply, &peer->scratch));
     return true;
 }
@@ -119,17 +93,10 @@ static void create(struct peer *peer, uint64_t inventory_id, uint32_t capacity)
     cr_assert_eq(ask(peer, &request), HF_CREATED);
 }
 
-static struct hf_id numbered_id(uint32_t number)
-{
-    struct hf_id id = {.bytes = {0xaa}};
-    memcpy(id.bytes + 12, &number, sizeof number);
-    return id;
-}
-
 static struct hf_request reserve(uint32_t number)
 {
     return (struct hf_request){.operation = HF_OP_RESERVE,
-                               .id = numbered_id(number),
+                               .id = hf_id_of_number(number),
                                .inventory_id = 1,
                                .customer_id = number,
                                .qty = 1};
@@ -311,7 +278,7 @@ Test(feed_server, tells_sold_out_and_available_again)
                                  .count = 1};
     subscribe(&watcher, &request, 1);
     sell(&seller, 0, 2);
-    struct hf_request cancel = {.operation = HF_OP_CANCEL, .id = numbered_id(0)};
+    struct hf_request cancel = {.operation = HF_OP_CANCEL, .id = hf_id_of_number(0)};
     cr_assert_eq(ask(&seller, &cancel), HF_CANCELLED);
     bool sold_out = false, again = false;
     while (!again) {
@@ -407,7 +374,7 @@ Test(feed_server, stops_while_it_is_watched)
 static unsigned ask_history(struct peer *peer, uint32_t number, uint32_t from, uint32_t limit)
 {
     struct hf_request request = {
-        .operation = HF_OP_HISTORY, .id = numbered_id(number), .from = from, .limit = limit};
+        .operation = HF_OP_HISTORY, .id = hf_id_of_number(number), .from = from, .limit = limit};
     return ask(peer, &request);
 }
 
@@ -424,7 +391,7 @@ Test(feed_server, tells_the_history_of_a_reservation)
     cr_expect_eq(ask_history(&seller, 1, 0, 500), HF_FOUND);
     cr_expect_eq(seller.reply.count, 1);
     struct hf_request change = {
-        .operation = HF_OP_EXTEND, .id = numbered_id(1), .ttl_ns = 120 * HF_NS_PER_S};
+        .operation = HF_OP_EXTEND, .id = hf_id_of_number(1), .ttl_ns = 120 * HF_NS_PER_S};
     cr_assert_eq(ask(&seller, &change), HF_EXTENDED);
     sell(&seller, 100, 3000);
     change.operation = HF_OP_CONFIRM;
@@ -465,7 +432,8 @@ Test(feed_server, answers_many_histories_of_one_connection)
     create(&seller, 1, 100000);
     sell(&seller, 0, 300);
     for (uint32_t i = 0; i < 300; i++) {
-        struct hf_request request = {.operation = HF_OP_HISTORY, .id = numbered_id(i), .limit = 5};
+        struct hf_request request = {
+            .operation = HF_OP_HISTORY, .id = hf_id_of_number(i), .limit = 5};
         send_request(&seller, &request, i);
     }
     send_request(&seller, &(struct hf_request){.operation = HF_OP_PING}, 1000);
@@ -481,7 +449,7 @@ Test(feed_server, answers_many_histories_of_one_connection)
         cr_expect_not(answered[seller.frame.tag]);
         answered[seller.frame.tag] = true;
         cr_expect_eq(seller.reply.result, HF_FOUND);
-        struct hf_id id = numbered_id((uint32_t)seller.frame.tag);
+        struct hf_id id = hf_id_of_number((uint32_t)seller.frame.tag);
         cr_expect(hf_id_equal(&seller.reply.entries[0].reservation.id, &id));
     }
     cr_expect(ping);

@@ -532,3 +532,25 @@ Test(handler_story, a_no_about_units_and_rules_is_immediate)
     for (size_t i = 0; i < sizeof about_one / sizeof about_one[0]; i++)
         expect_about(about_one[i], 9, HF_NOT_FOUND, AT_ONCE);
 }
+
+/* Replies that wait for commit are owed, too, whatever their size. */
+Test(handler_story, large_replies_that_await_commit_are_bounded)
+{
+    enum { RESERVATIONS = 120, PAGE_BYTES = HF_PAGE_HEADER_BYTES + 96 * RESERVATIONS };
+    expect_created(RESERVATIONS);
+    for (unsigned i = 1; i <= RESERVATIONS; i++) {
+        struct hf_connection connection = {.socket = 0};
+        struct hf_request request = reserve((uint8_t)i);
+        cr_assert_eq(execute(&connection, &request), HF_HANDLED);
+        hf_connection_release(&connection, &pool);
+        hf_await_pop(&await);
+    }
+    struct hf_connection greedy = {.socket = 0};
+    struct hf_request list = {.operation = HF_OP_RESERVATION_LIST, .limit = RESERVATIONS};
+    uint32_t pages = 0;
+    while (pages < 110 && execute(&greedy, &list) == HF_HANDLED)
+        pages++;
+    cr_expect_eq(greedy.stall, HF_STALL_OUTPUT);
+    cr_expect_leq(pages, (1u << 20) / PAGE_BYTES + 1, "%u pages", pages);
+    hf_connection_release(&greedy, &pool);
+}

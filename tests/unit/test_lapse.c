@@ -1,9 +1,8 @@
 /* What time brings about: deadlines to the nanosecond, and retention by the log's own time. */
 #include <criterion/criterion.h>
 
-#include "engine/hash.h"
 #include "engine/lapse.h"
-#include "tests/lib/engine_rig.h"
+#include "tests/lib/rig_expect.h"
 #include "tests/lib/stress.h"
 
 #define CAPACITY 20u
@@ -16,10 +15,8 @@ static struct hf_rig rig;
 
 static void open_sized(uint32_t max_reservations, uint64_t retain_ns)
 {
-    hf_rig_open(&rig, &(struct hf_rig_options){.max_reservations = max_reservations,
-                                               .retain_ns = retain_ns});
-    hf_rig_create(&rig, 1, CAPACITY);
-    hf_rig_create(&rig, 2, CAPACITY);
+    struct hf_rig_options options = {.max_reservations = max_reservations, .retain_ns = retain_ns};
+    hf_rig_open_stocked(&rig, &options, 2, CAPACITY);
 }
 
 static void open_rig(void)
@@ -34,23 +31,6 @@ static void close_rig(void)
 
 TestSuite(lapse, .init = open_rig, .fini = close_rig);
 
-static void expect_same_after_recovery(void)
-{
-    hf_rig_drain(&rig);
-    uint64_t digest = hf_rig_digest(&rig);
-    const char *wrong = hf_rig_recover(&rig, rig.log_count);
-    cr_assert_null(wrong, "%s", wrong);
-    cr_expect_eq(hf_rig_digest(&rig), digest, "SAME-STATE");
-}
-
-static void expect_units(int32_t available, uint32_t held, uint32_t confirmed)
-{
-    struct hf_inventory inventory = hf_rig_inventory(&rig, 1);
-    cr_expect_eq(inventory.available, available, "available %d", inventory.available);
-    cr_expect_eq(inventory.held, held, "held %u", inventory.held);
-    cr_expect_eq(inventory.confirmed, confirmed, "confirmed %u", inventory.confirmed);
-}
-
 /* ---- deadlines ---- */
 
 Test(lapse, a_hold_is_good_to_the_last_nanosecond_and_not_one_longer)
@@ -59,7 +39,7 @@ Test(lapse, a_hold_is_good_to_the_last_nanosecond_and_not_one_longer)
     cr_assert_eq(hf_rig_hold(&rig, 2, 1, ME, 2, TTL), HF_GRANTED);
     cr_expect_eq(rig.outcome.reservation.deadline_ns, rig.actor.now_ns + TTL);
     hf_rig_pass(&rig, TTL - 1);
-    expect_units(17, 3, 0);
+    hf_rig_expect_units(&rig, 1, 17, 3, 0);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, 1), HF_CONFIRMED);
     hf_rig_pass(&rig, 1);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, 2), HF_HOLD_EXPIRED);
@@ -67,7 +47,7 @@ Test(lapse, a_hold_is_good_to_the_last_nanosecond_and_not_one_longer)
     hf_rig_pass(&rig, LAG_NS);
     cr_expect_eq(hf_rig_state(&rig, 2), HF_STATE_EXPIRED);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, 2), HF_HOLD_EXPIRED);
-    expect_units(19, 0, 1);
+    hf_rig_expect_units(&rig, 1, 19, 0, 1);
     struct hf_reservation expired = hf_rig_reservation(&rig, 2);
     cr_expect_eq(expired.sequence, 2);
     cr_expect_eq(expired.deadline_ns, 0);
@@ -75,7 +55,7 @@ Test(lapse, a_hold_is_good_to_the_last_nanosecond_and_not_one_longer)
     struct hf_image image = hf_rig_image(&rig, expired.lsn);
     cr_expect_eq(image.notes.reason, HF_REASON_DEADLINE);
     cr_expect_eq(image.reservation.state, HF_STATE_EXPIRED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 /* Deadlines of all kinds, looked at with every kind of stride: none lapses early, and none later
@@ -105,8 +85,8 @@ Test(lapse, no_hold_lapses_early_or_late_whatever_its_length)
                          (unsigned long)lengths[i], (unsigned long)offsets[j]);
         }
     }
-    expect_units(CAPACITY, 0, 0);
-    expect_same_after_recovery();
+    hf_rig_expect_units(&rig, 1, CAPACITY, 0, 0);
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(lapse, a_claim_finds_units_that_lapsed_just_now)
@@ -128,8 +108,8 @@ Test(lapse, a_claim_finds_units_that_lapsed_just_now)
     cr_expect_eq(hf_rig_batch(&rig, lines, 1), HF_BATCH_DONE, "a batch, too");
     rig.actor.now_ns += 1;
     cr_expect_eq(hf_rig_change(&rig, 51, 2), HF_CHANGED, "and a change to more");
-    expect_units(0, 16, 4);
-    expect_same_after_recovery();
+    hf_rig_expect_units(&rig, 1, 0, 16, 4);
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(lapse, a_customers_limit_counts_no_hold_that_has_lapsed)
@@ -140,7 +120,7 @@ Test(lapse, a_customers_limit_counts_no_hold_that_has_lapsed)
     cr_expect_eq(hf_rig_reserve(&rig, 2, 1, ME, 1), HF_CUSTOMER_LIMIT);
     rig.actor.now_ns += 1;
     cr_expect_eq(hf_rig_reserve(&rig, 2, 1, ME, 3), HF_GRANTED);
-    expect_units(17, 0, 3);
+    hf_rig_expect_units(&rig, 1, 17, 0, 3);
 }
 
 Test(lapse, an_extended_hold_lapses_at_its_new_deadline)
@@ -155,7 +135,7 @@ Test(lapse, an_extended_hold_lapses_at_its_new_deadline)
     cr_expect_eq(hf_rig_reservation(&rig, 1).sequence, 3);
     hf_rig_pass(&rig, 1 + LAG_NS);
     cr_expect_eq(hf_rig_state(&rig, 1), HF_STATE_EXPIRED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(lapse, what_is_confirmed_or_released_does_not_lapse)
@@ -179,15 +159,15 @@ Test(lapse, deadlines_survive_a_restart_and_what_lapsed_meanwhile_lapses_at_once
     rig.actor.now_ns += TTL + 5; /* while nobody runs */
     cr_assert_null(hf_rig_recover(&rig, rig.log_count));
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, 1), HF_HOLD_EXPIRED);
-    expect_units(18, 2, 0);
+    hf_rig_expect_units(&rig, 1, 18, 2, 0);
     hf_rig_pass(&rig, LAG_NS);
-    expect_units(19, 1, 0);
+    hf_rig_expect_units(&rig, 1, 19, 1, 0);
     cr_assert_null(hf_rig_recover(&rig, rig.log_count));
     hf_rig_pass(&rig, 2 * TTL - 5 - LAG_NS - 1);
     cr_expect_eq(hf_rig_state(&rig, 2), HF_STATE_HELD);
     hf_rig_pass(&rig, 1 + LAG_NS);
     cr_expect_eq(hf_rig_state(&rig, 2), HF_STATE_EXPIRED);
-    expect_units(CAPACITY, 0, 0);
+    hf_rig_expect_units(&rig, 1, CAPACITY, 0, 0);
 }
 
 Test(lapse, many_that_lapse_at_once_are_worked_off_in_portions_and_each_once)
@@ -213,7 +193,7 @@ Test(lapse, many_that_lapse_at_once_are_worked_off_in_portions_and_each_once)
     cr_expect_eq(rig.log_count, log_count + 10000);
     cr_expect_gt(turns, 10);
     cr_expect_eq(hf_rig_inventory(&rig, 3).available, 100000);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(lapse, with_a_full_ring_a_hold_lapses_when_there_is_room_again)
@@ -245,7 +225,7 @@ Test(lapse, with_a_full_ring_a_hold_lapses_when_there_is_room_again)
     hf_rig_pass(&rig, LAG_NS);
     cr_expect_eq(hf_rig_state(&rig, 1), HF_STATE_EXPIRED);
     cr_expect_eq(hf_rig_reserve(&rig, 50, 1, OTHER, 1), HF_GRANTED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 /* The reservation was changed, and its customer's count is gone, between the copy and the mark. */
@@ -253,10 +233,8 @@ Test(lapse, a_count_that_went_with_its_last_unit_does_not_stop_who_comes_late)
 {
     cr_assert_eq(hf_rig_set_one(&rig, 1, HF_SET_CUSTOMER_LIMIT, 4), HF_SET);
     cr_assert_eq(hf_rig_hold(&rig, 1, 1, ME, 2, TTL), HF_GRANTED);
-    struct hf_id id = hf_id_of_number(1);
-    struct hf_reservation_cell *cell = NULL;
     const struct hf_region *region = &rig.engine.region;
-    hf_table_find(region, &id, hf_hash_id(&id, region->header->hash_seed), &cell);
+    struct hf_reservation_cell *cell = hf_rig_cell(&rig, 1);
     uint32_t number = (uint32_t)(cell - region->reservations);
     uint64_t deadline_ns = hf_load_relaxed(&region->terms[number].due_ns);
     uint64_t held = hf_load_relaxed(&cell->word);
@@ -271,7 +249,7 @@ Test(lapse, a_count_that_went_with_its_last_unit_does_not_stop_who_comes_late)
     hf_actor_exit(&rig.actor);
     hf_store_relaxed(&cell->word, released);
     hf_store_relaxed(&region->terms[number].due_ns, retained_ns);
-    expect_units(CAPACITY, 0, 0);
+    hf_rig_expect_units(&rig, 1, CAPACITY, 0, 0);
 }
 
 /* ---- retention ---- */
@@ -310,10 +288,10 @@ Test(lapse, finished_reservations_are_forgotten_when_their_retention_ends_in_the
     cr_expect_eq(hf_rig_reserve(&rig, 1, 1, OTHER, 4), HF_GRANTED, "the id is new");
     cr_expect_not(rig.outcome.repeated);
     cr_expect_eq(rig.outcome.reservation.sequence, 1);
-    expect_units(14, 1, 5);
+    hf_rig_expect_units(&rig, 1, 14, 1, 5);
     cr_assert_null(hf_rig_recover(&rig, rig.log_count));
     cr_expect_eq(hf_rig_reservation(&rig, 1).customer_id, OTHER, "the newer of the two");
-    expect_units(14, 1, 5);
+    hf_rig_expect_units(&rig, 1, 14, 1, 5);
 }
 
 Test(lapse, retention_ends_to_the_nanosecond_of_the_logs_time)
@@ -358,9 +336,9 @@ Test(lapse, endless_traffic_fits_in_a_small_table)
         hf_rig_pass(&rig, HF_RIG_S / 2);
     }
     cr_expect_gt(hf_load_relaxed(&rig.engine.reclaimed), (ROUNDS - 10) * IN_FLIGHT);
-    expect_units(CAPACITY, 0, 0);
+    hf_rig_expect_units(&rig, 1, CAPACITY, 0, 0);
     cr_assert_null(hf_rig_recover(&rig, rig.log_count));
-    expect_units(CAPACITY, 0, 0);
+    hf_rig_expect_units(&rig, 1, CAPACITY, 0, 0);
 }
 
 Test(lapse, what_somebody_may_still_look_at_is_not_used_again)
@@ -380,6 +358,32 @@ Test(lapse, what_somebody_may_still_look_at_is_not_used_again)
     hf_actor_exit(&reader);
     hf_rig_pass(&rig, 0);
     cr_expect_eq(hf_load_relaxed(&rig.engine.reclaimed), 1);
+    hf_actor_close(&reader);
+}
+
+/* Whoever popped an entry, and stopped before it filed it again, comes after all is done. */
+Test(lapse, a_reservation_that_is_filed_twice_is_forgotten_once)
+{
+    close_rig();
+    open_sized(0, RETAIN);
+    struct hf_actor reader;
+    cr_assert_eq(hf_actor_init(&reader, &rig.engine, &rig.ring), 0);
+    cr_assert_eq(hf_rig_reserve(&rig, 1, 1, ME, 1), HF_GRANTED);
+    cr_assert_eq(hf_rig_simple(&rig, HF_OP_CANCEL, 1), HF_CANCELLED);
+    rig.actor.now_ns += RETAIN;
+    log_something();
+    hf_actor_enter(&reader); /* keeps the cell where it is */
+    hf_rig_pass(&rig, 2 * RETAIN);
+    cr_assert_eq(hf_rig_state(&rig, 1), 0, "forgotten");
+    for (uint32_t number = 1; number <= hf_table_allotted(&rig.engine.region); number++)
+        if (hf_load_relaxed(&rig.engine.region.reservations[number].word) != 0)
+            hf_engine_arm(&rig.actor, number);
+    hf_rig_pass(&rig, RETAIN);
+    hf_actor_exit(&reader);
+    hf_rig_pass(&rig, 0);
+    uint64_t reclaimed = hf_load_relaxed(&rig.engine.reclaimed);
+    hf_rig_pass(&rig, 0);
+    cr_expect_leq(reclaimed, 2, "that one, and what was logged for the time: %lu", reclaimed);
     hf_actor_close(&reader);
 }
 
@@ -405,7 +409,7 @@ Test(lapse, the_link_to_a_hold_that_is_forgotten_is_gone)
         hf_rig_reserve(&rig, number, 1 + number % 2, OTHER, 1);
     now = hf_rig_reservation(&rig, 2);
     cr_expect(hf_id_is_zero(&now.linked_id));
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(lapse, the_time_keeper_sleeps_until_the_next_deadline)

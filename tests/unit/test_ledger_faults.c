@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/lib/log_story.h"
+#include "tests/lib/story_expect.h"
 #include "tests/lib/vectors.h"
 
 #define VECTORS_PATH "docs/vectors/log-format.txt"
@@ -17,25 +17,14 @@
 /* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(ledger_faults, .init = hf_story_open, .fini = hf_story_close);
 
-static void expect_output(const char *text, const char *what)
-{
-    cr_expect_not_null(strstr(hf_story.output, text), "%s: '%s' is not in:\n%s", what, text,
-                       hf_story.output);
-}
-
-static void expect_sound(const char *what)
-{
-    const char *told = hf_story_prove_sound();
-    cr_expect_null(told, "%s: %s", what, told);
-}
-
-static void expect_fault(uint64_t lsn, const char *words)
-{
-    const char *told = hf_story_prove_fault(lsn, words);
-    cr_expect_null(told, "%s: %s", words, told);
-}
-
 /* ---- units ------------------------------------------------------------------------------ */
+
+/* Another sell limit of inventory 1, with that version. */
+static void set_limit(uint32_t sell_limit, uint32_t version)
+{
+    hf_story.settings.sell_limit = sell_limit;
+    hf_story_set(version);
+}
 
 Test(ledger_faults, oversell_is_found_at_the_claim)
 {
@@ -45,20 +34,20 @@ Test(ledger_faults, oversell_is_found_at_the_claim)
     for (size_t i = 0; i < 2; i++) {
         hf_story_begin();
         hf_story_make(10, HF_STATE_HELD, 2, 2);
-        expect_fault(hf_story_make(11, states[i], 4, 3),
-                     "NO-OVERSELL is broken: inventory 1 has 2 units "
-                     "held and confirmed and a sell limit of 5, and 4 "
-                     "more are taken");
+        hf_story_expect_fault(hf_story_make(11, states[i], 4, 3),
+                              "NO-OVERSELL is broken: inventory 1 has 2 units "
+                              "held and confirmed and a sell limit of 5, and 4 "
+                              "more are taken");
         hf_story_begin();
         hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
         hf_story_make(11, states[i], 3, 3);
         hf_story_move(11, states[i], HF_REASON_REQUEST, 4)->qty = 4;
-        expect_fault(hf_story_tell(11), "NO-OVERSELL");
+        hf_story_expect_fault(hf_story_tell(11), "NO-OVERSELL");
     }
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 5, 2);
     hf_story_make(11, HF_STATE_WAITING, 1, 2);
-    expect_fault(hf_story_change(11, HF_STATE_HELD, HF_REASON_OFFER, 3), "NO-OVERSELL");
+    hf_story_expect_fault(hf_story_change(11, HF_STATE_HELD, HF_REASON_OFFER, 3), "NO-OVERSELL");
 }
 
 Test(ledger_faults, every_way_to_give_units_back_counts_once)
@@ -79,7 +68,7 @@ Test(ledger_faults, every_way_to_give_units_back_counts_once)
     hf_story_tell(13);
     hf_story_make(15, HF_STATE_WAITING, 1, 10);
     hf_story_change(15, HF_STATE_HELD, HF_REASON_OFFER, 12);
-    expect_fault(hf_story_make(16, HF_STATE_CONFIRMED, 1, 13), "has 5 units");
+    hf_story_expect_fault(hf_story_make(16, HF_STATE_CONFIRMED, 1, 13), "has 5 units");
 }
 
 Test(ledger_faults, oversell_by_a_release_that_comes_too_late_is_found)
@@ -91,7 +80,7 @@ Test(ledger_faults, oversell_by_a_release_that_comes_too_late_is_found)
     hf_story_make(11, HF_STATE_CONFIRMED, 3, 3);
     uint64_t lsn = hf_story_make(12, HF_STATE_CONFIRMED, 2, 5);
     hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 3);
-    expect_fault(lsn, "NO-OVERSELL");
+    hf_story_expect_fault(lsn, "NO-OVERSELL");
 }
 
 Test(ledger_faults, a_lowered_limit_is_no_oversell_but_grants_nothing_more)
@@ -101,18 +90,17 @@ Test(ledger_faults, a_lowered_limit_is_no_oversell_but_grants_nothing_more)
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
     hf_story_make(11, HF_STATE_CONFIRMED, 1, 3);
-    hf_story.settings.sell_limit = 1;
-    hf_story_set(4);
-    expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 5), "a sell limit of 1 (a deficit)");
+    set_limit(1, 4);
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 5),
+                          "a sell limit of 1 (a deficit)");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
     hf_story_make(11, HF_STATE_CONFIRMED, 1, 3);
-    hf_story.settings.sell_limit = 1;
-    hf_story_set(4);
+    set_limit(1, 4);
     hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 4);
-    expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 6),
-                 "has 1 units held and confirmed and a sell "
-                 "limit of 1, and");
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 6),
+                          "has 1 units held and confirmed and a sell "
+                          "limit of 1, and");
 }
 
 Test(ledger_faults, a_claim_that_was_decided_before_a_lowering_may_come_behind_it)
@@ -121,44 +109,37 @@ Test(ledger_faults, a_claim_that_was_decided_before_a_lowering_may_come_behind_i
      * limit before. Then with a raise and another lowering in between. */
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
-    hf_story.settings.sell_limit = 3;
-    hf_story_set(4);
+    set_limit(3, 4);
     hf_story_make(11, HF_STATE_CONFIRMED, 3, 3);
-    expect_sound("the claim before");
+    hf_story_expect_sound("the claim before");
 
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
-    hf_story.settings.sell_limit = 3;
-    hf_story_set(4);
-    hf_story.settings.sell_limit = 20;
-    hf_story_set(5);
+    set_limit(3, 4);
+    set_limit(20, 5);
     hf_story_make(12, HF_STATE_CONFIRMED, 10, 6);
-    hf_story.settings.sell_limit = 6;
-    hf_story_set(8);
+    set_limit(6, 8);
     hf_story_make(11, HF_STATE_CONFIRMED, 3, 3);
-    expect_sound("the highest limit since");
+    hf_story_expect_sound("the highest limit since");
 
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
-    hf_story.settings.sell_limit = 4;
-    hf_story_set(4);
-    hf_story.settings.sell_limit = 3;
-    hf_story_set(5);
+    set_limit(4, 4);
+    set_limit(3, 5);
     hf_story_make(11, HF_STATE_CONFIRMED, 3, 3);
-    expect_sound("the limit before the first of two lowerings");
+    hf_story_expect_sound("the limit before the first of two lowerings");
 
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
-    hf_story.settings.sell_limit = 3;
-    hf_story_set(4);
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 4, 3),
-                 "NO-OVERSELL"); /* above the old limit, too */
+    set_limit(3, 4);
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 4, 3),
+                          "NO-OVERSELL"); /* above the old limit, too */
 
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
-    hf_story.settings.sell_limit = 3;
-    hf_story_set(4);
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 3, 5), "NO-OVERSELL"); /* decided after it */
+    set_limit(3, 4);
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 3, 5),
+                          "NO-OVERSELL"); /* decided after it */
 }
 
 Test(ledger_faults, a_lowering_of_an_earlier_run_excuses_nothing)
@@ -167,11 +148,10 @@ Test(ledger_faults, a_lowering_of_an_earlier_run_excuses_nothing)
      * that an old claim could have. */
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 5, 2);
-    hf_story.settings.sell_limit = 3;
-    hf_story_set(3 + JUMP);
+    set_limit(3, 3 + JUMP);
     hf_story_restart();
     hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 3 + JUMP);
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 4, 3 + 2 * JUMP), "NO-OVERSELL");
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 4, 3 + 2 * JUMP), "NO-OVERSELL");
 }
 
 Test(ledger_faults, a_raised_limit_counts_from_its_record_on)
@@ -179,16 +159,14 @@ Test(ledger_faults, a_raised_limit_counts_from_its_record_on)
     /* A unit of a raise is taken behind its record, and before it. */
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 5, 2);
-    hf_story.settings.sell_limit = 6;
-    hf_story_set(2);
+    set_limit(6, 2);
     hf_story_make(11, HF_STATE_CONFIRMED, 1, 4);
-    expect_sound("behind it");
+    hf_story_expect_sound("behind it");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 5, 2);
     uint64_t lsn = hf_story_make(11, HF_STATE_CONFIRMED, 1, 4);
-    hf_story.settings.sell_limit = 6;
-    hf_story_set(2);
-    expect_fault(lsn, "NO-OVERSELL");
+    set_limit(6, 2);
+    hf_story_expect_fault(lsn, "NO-OVERSELL");
 }
 
 /* ---- states ----------------------------------------------------------------------------- */
@@ -290,10 +268,10 @@ Test(ledger_faults, only_what_the_table_of_states_allows_is_sound, .timeout = 30
             continue;
         snprintf(what, sizeof(what), "made as %d, from %u to %u for %u", made_as, from, to, reason);
         if (is_allowed(from, to, reason)) {
-            expect_sound(what);
+            hf_story_expect_sound(what);
             sound++;
         } else {
-            expect_fault(lsn, "");
+            hf_story_expect_fault(lsn, "");
             faults++;
         }
     }
@@ -307,15 +285,17 @@ Test(ledger_faults, nothing_changes_after_a_final_state)
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
     hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 2);
-    expect_fault(hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 2), "RESOLVES-ONCE");
+    hf_story_expect_fault(hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 2),
+                          "RESOLVES-ONCE");
     hf_story_begin();
     hf_story_make(10, HF_STATE_HELD, 2, 2);
     hf_story_change(10, HF_STATE_EXPIRED, HF_REASON_DEADLINE, 2);
-    expect_fault(hf_story_change(10, HF_STATE_RELEASED, HF_REASON_REQUEST, 2), "RESOLVES-ONCE");
+    hf_story_expect_fault(hf_story_change(10, HF_STATE_RELEASED, HF_REASON_REQUEST, 2),
+                          "RESOLVES-ONCE");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
     hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 2);
-    expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 2, 4), "RESOLVES-ONCE");
+    hf_story_expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 2, 4), "RESOLVES-ONCE");
 }
 
 Test(ledger_faults, an_id_is_made_once_while_it_is_not_finished)
@@ -323,13 +303,13 @@ Test(ledger_faults, an_id_is_made_once_while_it_is_not_finished)
     /* The same id granted twice, as without the idempotency check; also with a later date. */
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
-    expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 2, 3),
-                 "that is CONFIRMED is made once more");
+    hf_story_expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 2, 3),
+                          "that is CONFIRMED is made once more");
     hf_story_begin();
     hf_story_make(10, HF_STATE_HELD, 2, 2);
     hf_story_prepare(10, HF_STATE_HELD, 2, 3)->made_at_ns++;
     hf_story.known[10].changed_at_ns++;
-    expect_fault(hf_story_tell(10), "that is HELD is made once more");
+    hf_story_expect_fault(hf_story_tell(10), "that is HELD is made once more");
 }
 
 Test(ledger_faults, a_finished_id_may_be_used_again_later)
@@ -343,9 +323,9 @@ Test(ledger_faults, a_finished_id_may_be_used_again_later)
     hf_story.known[10].customer_id = 4;
     hf_story_tell(10);
     hf_story_change(10, HF_STATE_CONFIRMED, HF_REASON_REQUEST, 4);
-    expect_sound("used again");
-    expect_output("reservations: 1\nconfirmed: 1\ncancelled: 0\n", "counted");
-    expect_output("\nreused: 1\n", "counted");
+    hf_story_expect_sound("used again");
+    hf_story_expect_output("reservations: 1\nconfirmed: 1\ncancelled: 0\n", "counted");
+    hf_story_expect_output("\nreused: 1\n", "counted");
 }
 
 static void skip_sequence(struct hf_reservation *reservation)
@@ -490,9 +470,9 @@ Test(ledger_faults, a_change_changes_what_it_may_and_nothing_else)
         cases[i].spoil(hf_story_move(10, cases[i].to, cases[i].reason, 3));
         uint64_t lsn = hf_story_tell(10);
         if (cases[i].word != NULL)
-            expect_fault(lsn, cases[i].word);
+            hf_story_expect_fault(lsn, cases[i].word);
         else
-            expect_sound("a change that may be");
+            hf_story_expect_sound("a change that may be");
     }
 }
 
@@ -501,20 +481,21 @@ Test(ledger_faults, a_reservation_begins_as_it_says)
     /* Its first image is missing; made as something else than it is. */
     hf_story_begin();
     hf_story_prepare(11, HF_STATE_CONFIRMED, 2, 2)->sequence = 2;
-    expect_fault(hf_story_tell(11), "sequence 2, expected 1");
+    hf_story_expect_fault(hf_story_tell(11), "sequence 2, expected 1");
     hf_story_begin();
     hf_story_prepare(11, HF_STATE_HELD, 2, 2);
     hf_story.noted[11].made_as = HF_STATE_WAITING;
-    expect_fault(hf_story_tell(11), "new reservation that is HELD was made as state 6");
+    hf_story_expect_fault(hf_story_tell(11), "new reservation that is HELD was made as state 6");
     hf_story_begin();
     hf_story_prepare(11, HF_STATE_CONFIRMED, 2, 2);
     hf_story.noted[11].made_as = HF_STATE_HELD;
-    expect_fault(hf_story_tell(11), "new reservation that is CONFIRMED was made as state 1");
+    hf_story_expect_fault(hf_story_tell(11),
+                          "new reservation that is CONFIRMED was made as state 1");
     hf_story_begin();
     hf_story_make(11, HF_STATE_HELD, 2, 2);
     hf_story_move(11, HF_STATE_CONFIRMED, HF_REASON_REQUEST, 2);
     hf_story.noted[11].made_as = 0;
-    expect_fault(hf_story_tell(11), "changed the state in which it was made");
+    hf_story_expect_fault(hf_story_tell(11), "changed the state in which it was made");
 }
 
 Test(ledger_faults, deadlines_are_kept_to_the_nanosecond)
@@ -524,7 +505,7 @@ Test(ledger_faults, deadlines_are_kept_to_the_nanosecond)
     hf_story_begin();
     hf_story_make(10, HF_STATE_HELD, 2, 2);
     hf_story_move(10, HF_STATE_EXPIRED, HF_REASON_DEADLINE, 2)->changed_at_ns--;
-    expect_fault(hf_story_tell(10), "a hold expired 1 ns before its deadline");
+    hf_story_expect_fault(hf_story_tell(10), "a hold expired 1 ns before its deadline");
     for (size_t i = 0; i < 3; i++) {
         for (unsigned late = 0; late < 2; late++) {
             hf_story_begin();
@@ -536,15 +517,15 @@ Test(ledger_faults, deadlines_are_kept_to_the_nanosecond)
                 hf_story.known[10].deadline_ns = deadline_ns + 100;
             uint64_t lsn = hf_story_tell(10);
             if (late)
-                expect_fault(lsn, "0 ns after its deadline");
+                hf_story_expect_fault(lsn, "0 ns after its deadline");
             else
-                expect_sound("in time");
+                hf_story_expect_sound("in time");
         }
     }
     hf_story_begin();
     hf_story_make(10, HF_STATE_HELD, 2, 2);
     hf_story_change(10, HF_STATE_EXPIRED, HF_REASON_DEADLINE, 2);
-    expect_sound("expired at the deadline");
+    hf_story_expect_sound("expired at the deadline");
 }
 
 Test(ledger_faults, a_hold_has_its_deadline_ahead)
@@ -565,9 +546,9 @@ Test(ledger_faults, a_hold_has_its_deadline_ahead)
         hf_story.known[10].deadline_ns = hf_story.known[10].changed_at_ns + cases[i].ttl_ns;
         uint64_t lsn = hf_story_tell(10);
         if (cases[i].word != NULL)
-            expect_fault(lsn, cases[i].word);
+            hf_story_expect_fault(lsn, cases[i].word);
         else
-            expect_sound("a hold");
+            hf_story_expect_sound("a hold");
     }
 }
 
@@ -585,7 +566,7 @@ Test(ledger_faults, what_is_made_from_a_lapsed_hold_is_that_customers)
     hf_story_tell(11);
     hf_story_move(11, HF_STATE_CANCELLED, HF_REASON_REQUEST, 5)->linked_id = (struct hf_id){{0}};
     hf_story_tell(11);
-    expect_sound("fewer units, changed later");
+    hf_story_expect_sound("fewer units, changed later");
 
     hf_story_begin();
     hf_story_make(10, HF_STATE_HELD, 2, 2);
@@ -594,7 +575,7 @@ Test(ledger_faults, what_is_made_from_a_lapsed_hold_is_that_customers)
     hf_story.known[11].customer_id = hf_story.known[10].customer_id;
     hf_story_tell(11);
     hf_story_change(10, HF_STATE_EXPIRED, HF_REASON_DEADLINE, 2);
-    expect_sound("in one chain");
+    hf_story_expect_sound("in one chain");
 
     static const struct {
         void (*spoil)(struct hf_reservation *reservation);
@@ -611,16 +592,16 @@ Test(ledger_faults, what_is_made_from_a_lapsed_hold_is_that_customers)
         hf_story_prepare(11, HF_STATE_CONFIRMED, 2, 4)->linked_id = hf_story.known[10].id;
         hf_story.known[11].customer_id = hf_story.known[10].customer_id;
         cases[i].spoil(&hf_story.known[11]);
-        expect_fault(hf_story_tell(11), cases[i].word);
+        hf_story_expect_fault(hf_story_tell(11), cases[i].word);
     }
     hf_story_begin();
     hf_story_make(10, HF_STATE_HELD, 2, 2);
     hf_story_prepare(11, HF_STATE_CONFIRMED, 2, 4)->linked_id = hf_story.known[10].id;
     hf_story.known[11].customer_id = hf_story.known[10].customer_id;
-    expect_fault(hf_story_tell(11), "linked to one that is not EXPIRED");
+    hf_story_expect_fault(hf_story_tell(11), "linked to one that is not EXPIRED");
     hf_story_begin();
     hf_story_prepare(11, HF_STATE_CONFIRMED, 2, 4)->linked_id = (struct hf_id){{9}};
-    expect_fault(hf_story_tell(11), "linked to one that is not EXPIRED");
+    hf_story_expect_fault(hf_story_tell(11), "linked to one that is not EXPIRED");
 }
 
 /* ---- records that are none -------------------------------------------------------------- */
@@ -666,7 +647,7 @@ static void check_bad_vector(const struct hf_vector *vector)
     }
     cr_assert_not_null(word, "%s", fault);
     hf_story_begin();
-    expect_fault(hf_log_builder_record(&hf_story.builder, vector->bytes), word);
+    hf_story_expect_fault(hf_log_builder_record(&hf_story.builder, vector->bytes), word);
 }
 
 Test(ledger_faults, vectors_of_what_is_no_record_are_found)

@@ -7,30 +7,12 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "tests/lib/log_story.h"
+#include "tests/lib/story_expect.h"
 
 #define JUMP HF_STORY_JUMP
 
 /* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(ledger_rules, .init = hf_story_open, .fini = hf_story_close);
-
-static void expect_output(const char *text, const char *what)
-{
-    cr_expect_not_null(strstr(hf_story.output, text), "%s: '%s' is not in:\n%s", what, text,
-                       hf_story.output);
-}
-
-static void expect_sound(const char *what)
-{
-    const char *told = hf_story_prove_sound();
-    cr_expect_null(told, "%s: %s", what, told);
-}
-
-static void expect_fault(uint64_t lsn, const char *words)
-{
-    const char *told = hf_story_prove_fault(lsn, words);
-    cr_expect_null(told, "%s: %s", words, told);
-}
 
 /* ---- settings --------------------------------------------------------------------------- */
 
@@ -62,12 +44,13 @@ Test(ledger_rules, inventories_that_change_what_they_must_not_are_found)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         hf_story_begin();
-        expect_fault(add_inventory(cases[i].offset, cases[i].value, cases[i].bytes), cases[i].word);
+        hf_story_expect_fault(add_inventory(cases[i].offset, cases[i].value, cases[i].bytes),
+                              cases[i].word);
     }
     hf_story_begin();
     add_inventory(32, 7, 4);
     hf_story.settings_sequence = 2;
-    expect_fault(hf_story_set(1), "inventory 1 changed before its last change");
+    hf_story_expect_fault(hf_story_set(1), "inventory 1 changed before its last change");
 }
 
 Test(ledger_rules, what_belongs_to_an_unknown_inventory_is_found)
@@ -77,14 +60,14 @@ Test(ledger_rules, what_belongs_to_an_unknown_inventory_is_found)
     hf_story_prepare(11, HF_STATE_CONFIRMED, 1, 2)->inventory_id = 3;
     uint64_t lsn = hf_story_tell(11);
     hf_log_builder_inventory(&hf_story.builder, 3, 5);
-    expect_fault(lsn, "inventory 3 of a reservation was never made");
+    hf_story_expect_fault(lsn, "inventory 3 of a reservation was never made");
     hf_story_begin();
     struct hf_inventory event = {.inventory_id = 3, .available = 1, .version = 1};
     uint8_t record[HF_RECORD_BYTES] = {0};
     hf_image_encode_event(record, HF_EVENT_AVAILABLE_AGAIN, &event, HF_BUILDER_MADE_AT);
     lsn = hf_log_builder_record(&hf_story.builder, record);
     hf_log_builder_inventory(&hf_story.builder, 3, 5);
-    expect_fault(lsn, "inventory 3 of an event was never made");
+    hf_story_expect_fault(lsn, "inventory 3 of an event was never made");
 }
 
 static void pause_sales(void)
@@ -156,14 +139,14 @@ Test(ledger_rules, a_claim_obeys_the_settings_in_force)
         hf_story_set(5);
         uint64_t lsn = hf_story_make(10, HF_STATE_HELD, 2, 6);
         if (cases[i].word != NULL)
-            expect_fault(lsn, cases[i].word);
+            hf_story_expect_fault(lsn, cases[i].word);
         else
-            expect_sound("just allowed");
+            hf_story_expect_sound("just allowed");
         hf_story_begin();
         cases[i].forbid();
         hf_story_set(5);
         hf_story_make(10, HF_STATE_HELD, 2, 4);
-        expect_sound("decided before");
+        hf_story_expect_sound("decided before");
     }
 }
 
@@ -187,7 +170,7 @@ Test(ledger_rules, settings_forbid_claims_and_nothing_else)
     hf_story_change(13, HF_STATE_HELD, HF_REASON_OFFER, 9);
     hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 9);
     hf_story_move(12, HF_STATE_CONFIRMED, HF_REASON_REQUEST, 11)->qty = 2;
-    expect_fault(hf_story_tell(12), "when its sales were paused");
+    hf_story_expect_fault(hf_story_tell(12), "when its sales were paused");
 }
 
 Test(ledger_rules, a_sale_that_is_closed_by_selling_out_stays_closed)
@@ -206,10 +189,11 @@ Test(ledger_rules, a_sale_that_is_closed_by_selling_out_stays_closed)
         hf_story_change(11, HF_STATE_CANCELLED, HF_REASON_REQUEST, 5);
         uint64_t lsn = hf_story_make(12, HF_STATE_CONFIRMED, 1, older ? 3 : 7);
         if (older)
-            expect_sound("decided before");
+            hf_story_expect_sound("decided before");
         else
-            expect_fault(lsn, "inventory 1 was closed by selling out, at version 5, and a claim "
-                              "with version 7 took units");
+            hf_story_expect_fault(
+                lsn, "inventory 1 was closed by selling out, at version 5, and a claim "
+                     "with version 7 took units");
     }
     hf_story_begin();
     hf_story.settings.flags = HF_INVENTORY_CLOSE_WHEN_SOLD_OUT;
@@ -217,7 +201,7 @@ Test(ledger_rules, a_sale_that_is_closed_by_selling_out_stays_closed)
     hf_story_make(12, HF_STATE_CONFIRMED, 1, 7);
     hf_story_prepare(11, HF_STATE_CONFIRMED, 1, 5);
     hf_story.noted[11].flags = HF_IMAGE_FLAG_SOLD_OUT;
-    expect_fault(hf_story_tell(11), "was closed by selling out");
+    hf_story_expect_fault(hf_story_tell(11), "was closed by selling out");
 
     hf_story_begin();
     hf_story.settings.flags = HF_INVENTORY_CLOSE_WHEN_SOLD_OUT;
@@ -230,13 +214,13 @@ Test(ledger_rules, a_sale_that_is_closed_by_selling_out_stays_closed)
     hf_story_change(11, HF_STATE_HELD, HF_REASON_OFFER, 6);
     hf_story_set(6); /* reopened */
     hf_story_make(12, HF_STATE_CONFIRMED, 1, 8);
-    expect_sound("an offer, and a claim after it was reopened");
+    hf_story_expect_sound("an offer, and a claim after it was reopened");
 
     hf_story_begin();
     hf_story.settings.flags = HF_INVENTORY_CLOSE_WHEN_SOLD_OUT | HF_INVENTORY_SOLD_OUT_CLOSED;
     hf_story_set(6);
-    expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 7),
-                 "closed by selling out, at version 6");
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 7),
+                          "closed by selling out, at version 6");
 }
 
 Test(ledger_rules, claims_above_a_customers_limit_are_counted)
@@ -250,8 +234,8 @@ Test(ledger_rules, claims_above_a_customers_limit_are_counted)
     hf_story_set(3);
     hf_story_prepare(11, HF_STATE_CONFIRMED, 1, 4)->customer_id = 5;
     hf_story_tell(11);
-    expect_sound("within the limit");
-    expect_output("above_customer_limit: 0\n", "within the limit");
+    hf_story_expect_sound("within the limit");
+    hf_story_expect_output("above_customer_limit: 0\n", "within the limit");
 
     hf_story_prepare(12, HF_STATE_HELD, 1, 5)->customer_id = 5; /* 3: above */
     hf_story_tell(12);
@@ -266,8 +250,8 @@ Test(ledger_rules, claims_above_a_customers_limit_are_counted)
     hf_story_tell(10);
     hf_story_move(10, HF_STATE_CONFIRMED, HF_REASON_REQUEST, 10)->qty = 3; /* above */
     hf_story_tell(10);
-    expect_sound("an operator may");
-    expect_output("above_customer_limit: 3\n", "counted");
+    hf_story_expect_sound("an operator may");
+    hf_story_expect_output("above_customer_limit: 3\n", "counted");
 }
 
 /* ---- the waiting list ------------------------------------------------------------------- */
@@ -279,17 +263,18 @@ Test(ledger_rules, nobody_passes_a_waiting_list)
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 3, 2);
     hf_story_make(11, HF_STATE_WAITING, 3, 3);
-    expect_fault(hf_story_make(12, HF_STATE_HELD, 1, 4), "that a waiting list stands before");
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_HELD, 1, 4),
+                          "that a waiting list stands before");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 3, 2);
     hf_story_make(11, HF_STATE_WAITING, 3, 3);
     hf_story_make(12, HF_STATE_HELD, 1, 3);
-    expect_sound("decided before");
+    hf_story_expect_sound("decided before");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 3, 2);
     hf_story_make(11, HF_STATE_WAITING, 3, 3);
     hf_story_move(10, HF_STATE_CONFIRMED, HF_REASON_REQUEST, 4)->qty = 4;
-    expect_fault(hf_story_tell(10), "that a waiting list stands before");
+    hf_story_expect_fault(hf_story_tell(10), "that a waiting list stands before");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 3, 2);
     hf_story_make(11, HF_STATE_WAITING, 3, 3);
@@ -297,7 +282,7 @@ Test(ledger_rules, nobody_passes_a_waiting_list)
     hf_story_change(11, HF_STATE_CANCELLED, HF_REASON_REQUEST, 3);
     hf_story_change(13, HF_STATE_CANCELLED, HF_REASON_REQUEST, 3);
     hf_story_make(12, HF_STATE_HELD, 1, 4);
-    expect_sound("the list has ended");
+    hf_story_expect_sound("the list has ended");
 }
 
 Test(ledger_rules, offers_go_to_the_head_of_the_list)
@@ -330,9 +315,9 @@ Test(ledger_rules, offers_go_to_the_head_of_the_list)
             lsn = hf_story_change(11, HF_STATE_HELD, offer, 4);
         }
         if (i == 1 || i == 5)
-            expect_fault(lsn, "passes the head of its waiting list");
+            hf_story_expect_fault(lsn, "passes the head of its waiting list");
         else
-            expect_sound("in order, or with SKIP");
+            hf_story_expect_sound("in order, or with SKIP");
     }
 }
 
@@ -353,9 +338,10 @@ Test(ledger_rules, a_list_keeps_its_order_whoever_leaves)
             hf_story_change(13, HF_STATE_HELD, HF_REASON_OFFER, 4);
         if (i == 2) {
             hf_story_change(15, HF_STATE_HELD, HF_REASON_OFFER, 5);
-            expect_sound("in order");
+            hf_story_expect_sound("in order");
         } else {
-            expect_fault(hf_story_change(15, HF_STATE_HELD, HF_REASON_OFFER, 5), "passes the head");
+            hf_story_expect_fault(hf_story_change(15, HF_STATE_HELD, HF_REASON_OFFER, 5),
+                                  "passes the head");
         }
     }
 }
@@ -370,24 +356,26 @@ Test(ledger_rules, no_two_claims_have_one_version)
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
     hf_story_prepare(11, HF_STATE_CONFIRMED, 1, 2)->inventory_id = 2;
     hf_story_tell(11);
-    expect_fault(hf_story_make(12, HF_STATE_HELD, 1, 2),
-                 "version 2 of inventory 1 stands for two claims");
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_HELD, 1, 2),
+                          "version 2 of inventory 1 stands for two claims");
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 2, 2);
     for (uint64_t i = 0; i < 1500; i++) {
         hf_log_builder_inventory(&hf_story.builder, 3000 + i, 1);
         hf_log_builder_reservation(&hf_story.builder, 3000 + i, 3000 + i, 1, 2);
     }
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2), "stands for two claims");
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2), "stands for two claims");
 }
 
 Test(ledger_rules, claims_have_newer_versions_than_what_they_build_on)
 {
     /* The version with which the inventory was made; one that is older. */
     hf_story_begin();
-    expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 1, 1), "inventory 1 started with version 1");
+    hf_story_expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 1, 1),
+                          "inventory 1 started with version 1");
     hf_story_begin();
-    expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 1, 0), "inventory 1 started with version 1");
+    hf_story_expect_fault(hf_story_make(10, HF_STATE_CONFIRMED, 1, 0),
+                          "inventory 1 started with version 1");
 }
 
 Test(ledger_rules, versions_come_around)
@@ -400,7 +388,7 @@ Test(ledger_rules, versions_come_around)
         hf_story_change(10 + i, HF_STATE_CANCELLED, HF_REASON_REQUEST,
                         (2 + i * step) & (4 * step - 1));
     }
-    expect_sound("three times around");
+    hf_story_expect_sound("three times around");
 }
 
 /* One unit at a time of a new run: version 100, then the run's end, then that version. */
@@ -417,11 +405,11 @@ Test(ledger_rules, a_run_begins_above_the_versions_before_it)
      * a claim of the next run that is 2^20 newer, and one that is 1 less. */
     hf_story_begin();
     claim_after_restart(100 + JUMP);
-    expect_sound("2^20 newer");
+    hf_story_expect_sound("2^20 newer");
     hf_story_begin();
-    expect_fault(claim_after_restart(99 + JUMP), "started with version");
+    hf_story_expect_fault(claim_after_restart(99 + JUMP), "started with version");
     hf_story_begin();
-    expect_fault(claim_after_restart(3), "started with version");
+    hf_story_expect_fault(claim_after_restart(3), "started with version");
     for (unsigned i = 0; i < 3; i++) {
         hf_story_begin();
         hf_story_make(10, HF_STATE_CONFIRMED, 1, 100);
@@ -438,7 +426,8 @@ Test(ledger_rules, a_run_begins_above_the_versions_before_it)
             hf_log_builder_record(&hf_story.builder, record);
         }
         hf_story_restart();
-        expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 199 + JUMP), "started with version");
+        hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 199 + JUMP),
+                              "started with version");
     }
 }
 
@@ -455,16 +444,17 @@ Test(ledger_rules, a_chain_is_judged_as_a_whole)
         hf_story_make(11, HF_STATE_CONFIRMED, 5 + more_units, 3);
         uint64_t lsn = hf_story_change(10, HF_STATE_CANCELLED, HF_REASON_REQUEST, 3);
         if (more_units == 0)
-            expect_sound("a swap");
+            hf_story_expect_sound("a swap");
         else
-            expect_fault(lsn, "NO-OVERSELL is broken: inventory 1 has 5 units held and confirmed "
-                              "and a sell limit of 5, and 1 more are taken");
+            hf_story_expect_fault(
+                lsn, "NO-OVERSELL is broken: inventory 1 has 5 units held and confirmed "
+                     "and a sell limit of 5, and 1 more are taken");
     }
     hf_story_begin();
     hf_story_make(10, HF_STATE_CONFIRMED, 1, 2);
     hf_story_begin_chain(2);
     hf_story_make(11, HF_STATE_CONFIRMED, 1, 2);
-    expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 2), "stands for two claims");
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 2), "stands for two claims");
 }
 
 Test(ledger_rules, a_chain_claims_once_of_each_inventory)
@@ -477,8 +467,8 @@ Test(ledger_rules, a_chain_claims_once_of_each_inventory)
     hf_story_prepare(12, HF_STATE_CONFIRMED, 1, 2)->inventory_id = 2;
     hf_story_tell(12);
     hf_story_make(13, HF_STATE_CONFIRMED, 1, 3);
-    expect_sound("a bundle");
-    expect_output("\nchains: 1\n", "counted");
+    hf_story_expect_sound("a bundle");
+    hf_story_expect_output("\nchains: 1\n", "counted");
 }
 
 Test(ledger_rules, what_is_wrong_with_a_record_of_a_chain_is_told_at_its_end)
@@ -489,8 +479,8 @@ Test(ledger_rules, what_is_wrong_with_a_record_of_a_chain_is_told_at_its_end)
     hf_story_begin_chain(3);
     hf_story_make(11, HF_STATE_CONFIRMED, 1, 2);
     hf_story_change(10, HF_STATE_CONFIRMED, HF_REASON_REQUEST, 2);
-    expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 2),
-                 "record 2 of 3 of a chain: a reservation went from WAITING to CONFIRMED");
+    hf_story_expect_fault(hf_story_make(12, HF_STATE_CONFIRMED, 1, 2),
+                          "record 2 of 3 of a chain: a reservation went from WAITING to CONFIRMED");
 }
 
 Test(ledger_rules, settings_and_links_of_a_chain_are_judged)
@@ -502,16 +492,17 @@ Test(ledger_rules, settings_and_links_of_a_chain_are_judged)
     hf_story_begin_chain(2);
     hf_story_prepare(10, HF_STATE_CONFIRMED, 1, 2)->inventory_id = 2;
     hf_story_tell(10);
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 3),
-                 "record 2 of 2 of a chain: a claim took units of inventory 1 when its sales were "
-                 "paused");
+    hf_story_expect_fault(
+        hf_story_make(11, HF_STATE_CONFIRMED, 1, 3),
+        "record 2 of 2 of a chain: a claim took units of inventory 1 when its sales were "
+        "paused");
     hf_story_begin();
     hf_story_begin_chain(2);
     hf_story_prepare(10, HF_STATE_CONFIRMED, 1, 2)->linked_id = (struct hf_id){{9}};
     hf_story_tell(10);
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2),
-                 "record 1 of 2 of a chain: a reservation is "
-                 "linked to one that is not EXPIRED");
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2),
+                          "record 1 of 2 of a chain: a reservation is "
+                          "linked to one that is not EXPIRED");
 }
 
 Test(ledger_rules, a_chain_is_whole_and_in_one_block)
@@ -521,22 +512,23 @@ Test(ledger_rules, a_chain_is_whole_and_in_one_block)
     hf_story_begin_chain(3);
     hf_story_make(10, HF_STATE_CONFIRMED, 1, 2);
     hf_story.chain_length = 0;
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 3), "a chain of 3 records ends after 1");
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 3),
+                          "a chain of 3 records ends after 1");
     hf_story_begin();
     hf_story_begin_chain(3);
     hf_story_make(10, HF_STATE_CONFIRMED, 1, 2);
-    expect_fault(hf_story_set(2), "a chain of 3 records ends after 1");
+    hf_story_expect_fault(hf_story_set(2), "a chain of 3 records ends after 1");
     hf_story_begin();
     hf_story_begin_chain(3);
     hf_story_make(10, HF_STATE_CONFIRMED, 1, 2);
     hf_story_begin_chain(3);
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2),
-                 "has place 0 in its chain, expected 1");
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2),
+                          "has place 0 in its chain, expected 1");
     hf_story_begin();
     hf_story_begin_chain(2);
     hf_story.chain_index = 1;
-    expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2),
-                 "has place 1 in its chain, expected 0");
+    hf_story_expect_fault(hf_story_make(11, HF_STATE_CONFIRMED, 1, 2),
+                          "has place 1 in its chain, expected 0");
 
     hf_story_begin();
     hf_story_begin_chain(3);
@@ -547,6 +539,6 @@ Test(ledger_rules, a_chain_is_whole_and_in_one_block)
     cr_expect_not_null(hf_story_prove_sound());
     char place[64];
     snprintf(place, sizeof(place), "fault: LSN %llu, ", (unsigned long long)lsn);
-    expect_output(place, "cut by a block");
-    expect_output("the block ends after 2 of the 3 records of a chain", "cut by a block");
+    hf_story_expect_output(place, "cut by a block");
+    hf_story_expect_output("the block ends after 2 of the 3 records of a chain", "cut by a block");
 }

@@ -7,14 +7,11 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +19,7 @@
 #include "net/codec.h"
 #include "net/server.h"
 #include "tests/lib/process.h"
+#include "tests/lib/wire.h"
 #include "wal/segment_header.h"
 
 #define ANY_LONG_TIME_NS (3600ull * 1000000000)
@@ -33,7 +31,6 @@
 /* More than a server keeps in memory for those who watch, and a socket holds. */
 #define MANY_RECORDS (20u * SEGMENT_RECORDS)
 
-static char program[HF_PROGRAM_TEXT_BYTES];
 static char directory[HF_DIRECTORY_TEXT_BYTES];
 static struct hf_daemon server;
 static struct hf_client *client;
@@ -51,10 +48,8 @@ static struct hf_client *open_client(uint32_t request_timeout_ms)
 
 static void start_server(const char *const *extra)
 {
-    struct hf_daemon_options options = {.program = program, .directory = directory, .extra = extra};
     cr_assert_eq(hf_directory_make(directory), 0);
-    hf_program_path("holdfastd", program);
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, extra), 0, "%s", server.error);
     client = open_client(PATIENCE_MS);
 }
 
@@ -103,18 +98,10 @@ static unsigned reserve_many(uint32_t count)
 
 /* ---- bytes ---- */
 
-/* A blocking connection whose receive gives up. */
 static int dial(void)
 {
-    int wire = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(strrchr(server.address, ':') + 1)),
-        .sin_addr = {htonl(INADDR_LOOPBACK)},
-    };
-    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-    cr_assert_eq(connect(wire, (struct sockaddr *)&address, sizeof address), 0);
-    setsockopt(wire, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    int wire = hf_wire_dial(server.address);
+    cr_assert_geq(wire, 0);
     return wire;
 }
 

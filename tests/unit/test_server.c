@@ -7,28 +7,26 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "net/codec.h"
 #include "tests/lib/process.h"
+#include "tests/lib/stress.h"
+#include "tests/lib/wire.h"
 
-static char directory[HF_DIRECTORY_TEXT_BYTES], program[HF_PROGRAM_TEXT_BYTES];
+static char directory[HF_DIRECTORY_TEXT_BYTES];
 static struct hf_daemon server;
 
 static void start(void)
 {
-    struct hf_daemon_options options = {.program = program, .directory = directory};
-    cr_assert_eq(hf_daemon_start(&server, &options), 0, "%s", server.error);
+    cr_assert_eq(hf_daemon_start_in(&server, directory, NULL), 0, "%s", server.error);
 }
 
 static void start_on_new_directory(void)
 {
     cr_assert_eq(hf_directory_make(directory), 0);
-    hf_program_path("holdfastd", program);
     start();
 }
 
@@ -40,41 +38,16 @@ static void forget(void)
 
 TestSuite(server, .init = start_on_new_directory, .fini = forget, .timeout = 120);
 
-/* A blocking connection whose receive gives up after 20 s. */
 static int dial(void)
 {
-    int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(strrchr(server.address, ':') + 1)),
-        .sin_addr = {htonl(INADDR_LOOPBACK)},
-    };
-    cr_assert_eq(connect(peer, (struct sockaddr *)&address, sizeof address), 0);
-    struct timeval patience = {.tv_sec = 20};
-    setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    int peer = hf_wire_dial(server.address);
+    cr_assert_geq(peer, 0);
     return peer;
 }
 
 static void send_all(int peer, const uint8_t *bytes, size_t count)
 {
-    while (count > 0) {
-        ssize_t sent = send(peer, bytes, count, MSG_NOSIGNAL);
-        cr_assert_gt(sent, 0, "send: %s", strerror(errno));
-        bytes += sent;
-        count -= (size_t)sent;
-    }
-}
-
-static bool receive_all(int peer, uint8_t *bytes, size_t count)
-{
-    while (count > 0) {
-        ssize_t received = recv(peer, bytes, count, 0);
-        if (received <= 0)
-            return false;
-        bytes += received;
-        count -= (size_t)received;
-    }
-    return true;
+    cr_assert(hf_wire_send(peer, bytes, count), "send: %s", strerror(errno));
 }
 
 /* The next reply. False: the server closed. */
@@ -82,12 +55,12 @@ static bool next_reply(int peer, struct hf_frame *frame, struct hf_reply *reply)
 {
     static uint8_t bytes[HF_MAX_REPLY_BYTES];
     static struct hf_reply_scratch scratch;
-    if (!receive_all(peer, bytes, HF_FRAME_HEADER_BYTES))
+    if (!hf_wire_receive(peer, bytes, HF_FRAME_HEADER_BYTES))
         return false;
     hf_frame_read(bytes, frame);
     cr_assert_leq(frame->frame_bytes, sizeof bytes);
-    cr_assert(receive_all(peer, bytes + HF_FRAME_HEADER_BYTES,
-                          frame->frame_bytes - HF_FRAME_HEADER_BYTES));
+    cr_assert(hf_wire_receive(peer, bytes + HF_FRAME_HEADER_BYTES,
+                              frame->frame_bytes - HF_FRAME_HEADER_BYTES));
     cr_assert(hf_reply_decode(bytes, frame, reply, &scratch));
     return true;
 }
@@ -110,17 +83,10 @@ static void create(int peer, uint64_t inventory_id, uint32_t capacity)
     cr_assert_eq(ask(peer, &request).result, HF_CREATED);
 }
 
-static struct hf_id numbered_id(uint32_t number)
-{
-    struct hf_id id = {.bytes = {0xaa}};
-    memcpy(id.bytes + 12, &number, sizeof number);
-    return id;
-}
-
 static struct hf_request reserve(uint32_t number)
 {
     return (struct hf_request){.operation = HF_OP_RESERVE,
-                               .id = numbered_id(number),
+                               .id = hf_id_of_number(number),
                                .inventory_id = 1,
                                .customer_id = number,
                                .qty = 1};
@@ -128,7 +94,7 @@ static struct hf_request reserve(uint32_t number)
 
 static struct hf_request about(enum hf_operation operation, uint32_t number)
 {
-    return (struct hf_request){.operation = operation, .id = numbered_id(number)};
+    return (struct hf_request){.operation = operation, .id = hf_id_of_number(number)};
 }
 
 #define PAIRS 1000

@@ -3,9 +3,8 @@
 #include <string.h>
 
 #include "engine/change.h"
-#include "engine/hash.h"
 #include "engine/setting.h"
-#include "tests/lib/engine_rig.h"
+#include "tests/lib/rig_expect.h"
 #include "tests/lib/stress.h"
 
 #define CAPACITY 20u
@@ -17,8 +16,7 @@ static struct hf_rig rig;
 
 static void open_rig(void)
 {
-    hf_rig_open(&rig, &(struct hf_rig_options){0});
-    hf_rig_create(&rig, 1, CAPACITY);
+    hf_rig_open_stocked(&rig, &(struct hf_rig_options){0}, 1, CAPACITY);
 }
 
 static void close_rig(void)
@@ -27,15 +25,6 @@ static void close_rig(void)
 }
 
 TestSuite(setting, .init = open_rig, .fini = close_rig);
-
-static void expect_same_after_recovery(void)
-{
-    hf_rig_drain(&rig);
-    uint64_t digest = hf_rig_digest(&rig);
-    const char *wrong = hf_rig_recover(&rig, rig.log_count);
-    cr_assert_null(wrong, "%s", wrong);
-    cr_expect_eq(hf_rig_digest(&rig), digest, "SAME-STATE");
-}
 
 static void set_one(uint32_t field, uint64_t value)
 {
@@ -104,7 +93,7 @@ Test(setting, what_was_set_is_told_logged_and_recovered)
         cr_expect_eq(memcmp(&rig.outcome.settings, &change.settings, sizeof change.settings), 0);
         cr_expect_eq(rig.outcome.settings_sequence, 2);
         cr_expect_eq(rig.outcome.wait_for_lsn, image.lsn);
-        expect_same_after_recovery();
+        hf_rig_expect_same_after_recovery(&rig);
     }
 }
 
@@ -120,7 +109,7 @@ Test(setting, what_a_change_does_not_name_stays)
     cr_expect_eq(rig.outcome.settings.sell_limit, CAPACITY);
     cr_expect_eq(rig.outcome.settings.waiting_limit, HF_DEFAULT_WAITING_LIMIT);
     cr_expect_eq(rig.outcome.settings_sequence, 5);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(setting, settings_that_would_contradict_those_in_force_are_bad_and_change_nothing)
@@ -151,7 +140,7 @@ Test(setting, the_window_is_open_from_its_first_instant_and_closed_at_its_last)
     cr_expect_eq(reserve(ME, 1), HF_CLOSED);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, held), HF_CONFIRMED);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CANCEL, held), HF_CANCELLED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(setting, quantities_and_the_longest_hold)
@@ -192,7 +181,7 @@ Test(setting, an_override_counts_for_the_customers_limit_only)
     cr_assert_eq(hf_rig_change(&rig, 500, 1), HF_CHANGED);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED);
     cr_expect_eq(reserve(ME, 1), HF_CUSTOMER_LIMIT);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_CUSTOMER_LIMIT);
 }
 
@@ -209,7 +198,7 @@ Test(setting, lowering_the_limit_under_what_is_sold_makes_a_deficit_that_cancels
     cr_expect_eq(rig.outcome.inventory.confirmed, 15);
     cr_expect_eq(reserve(ME, 1), HF_SOLD_OUT);
     cr_expect_eq(rig.outcome.availability.available, -3);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_assert_eq(hf_rig_change(&rig, five, 2), HF_CHANGED);
     uint32_t log_count = rig.log_count;
     cr_expect_eq(reserve(ME, 1), HF_SOLD_OUT);
@@ -217,7 +206,7 @@ Test(setting, lowering_the_limit_under_what_is_sold_makes_a_deficit_that_cancels
     cr_assert_eq(hf_rig_change(&rig, five, 1), HF_CHANGED);
     cr_expect_eq(hf_rig_image(&rig, rig.log_count).kind, HF_IMAGE_EVENT, "now it is");
     cr_expect_eq(reserve(ME, 1), HF_GRANTED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(setting, strict_refuses_a_deficit_and_changes_nothing)
@@ -240,7 +229,7 @@ Test(setting, strict_refuses_a_deficit_and_changes_nothing)
     strict.change.settings.sell_limit = 15;
     cr_expect_eq(hf_rig_do(&rig, &strict), HF_SET);
     cr_expect_eq(rig.outcome.inventory.available, 0);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(setting, a_limit_above_the_capacity_sells_more_and_is_announced_if_it_was_sold_out)
@@ -258,7 +247,7 @@ Test(setting, a_limit_above_the_capacity_sells_more_and_is_announced_if_it_was_s
     cr_expect_eq(rig.outcome.inventory.available, -(int32_t)CAPACITY - 2);
     set_one(HF_SET_SELL_LIMIT, HF_MAX_UNITS);
     cr_expect_eq(rig.outcome.inventory.available, (int32_t)(HF_MAX_UNITS - CAPACITY - 2));
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 /* ---- closing when sold out ---- */
@@ -281,21 +270,21 @@ Test(setting, the_claim_of_the_last_unit_closes_the_sale_until_it_is_reopened)
         cr_expect_eq(hf_rig_inventory(&rig, 1).flags,
                      HF_INVENTORY_CLOSE_WHEN_SOLD_OUT | HF_INVENTORY_SOLD_OUT_CLOSED);
         cr_expect_eq(reserve(ME, 1), HF_CLOSED);
-        expect_same_after_recovery();
+        hf_rig_expect_same_after_recovery(&rig);
     }
     cr_assert_eq(hf_rig_simple(&rig, HF_OP_CANCEL, last), HF_CANCELLED);
     cr_expect_eq(hf_rig_image(&rig, rig.log_count).kind, HF_IMAGE_RESERVATION,
                  "nothing can be had again");
     cr_expect_eq(reserve(ME, 1), HF_CLOSED, "sticky");
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_CLOSED, "also after recovery");
     cr_assert_eq(reopen(), HF_SET);
     cr_expect_eq(rig.outcome.inventory.flags, HF_INVENTORY_CLOSE_WHEN_SOLD_OUT);
     cr_expect_eq(hf_rig_image(&rig, rig.log_count).kind, HF_IMAGE_EVENT);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED);
     cr_expect_eq(reserve(ME, 1), HF_CLOSED, "once more");
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_CLOSED);
 }
 
@@ -306,7 +295,7 @@ Test(setting, a_sale_that_no_longer_closes_by_selling_out_is_open_also_after_rec
     uint32_t all = next_number - 1;
     set_flags(HF_INVENTORY_CLOSE_WHEN_SOLD_OUT, 0);
     cr_expect_eq(hf_rig_inventory(&rig, 1).flags, 0);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_assert_eq(hf_rig_simple(&rig, HF_OP_CANCEL, all), HF_CANCELLED);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED);
 }
@@ -317,10 +306,10 @@ Test(setting, another_setting_leaves_a_closed_sale_closed)
     cr_assert_eq(reserve(ME, CAPACITY), HF_GRANTED);
     set_one(HF_SET_SELL_LIMIT, CAPACITY + 5);
     cr_expect_eq(reserve(ME, 1), HF_CLOSED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_CLOSED);
     cr_assert_eq(reopen(), HF_SET);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED);
 }
 
@@ -329,12 +318,12 @@ Test(setting, told_to_close_when_already_sold_out_a_sale_stays_open)
     cr_assert_eq(reserve(ME, CAPACITY), HF_GRANTED);
     uint32_t all = next_number - 1;
     set_flags(HF_INVENTORY_CLOSE_WHEN_SOLD_OUT, HF_INVENTORY_CLOSE_WHEN_SOLD_OUT);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_SOLD_OUT);
     cr_assert_eq(hf_rig_change(&rig, all, CAPACITY - 1), HF_CHANGED);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED, "the claim of the last unit closes it");
     cr_expect_eq(reserve(ME, 1), HF_CLOSED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 /* ---- the version ---- */
@@ -389,7 +378,7 @@ Test(setting, with_a_full_ring_a_setting_is_put_aside_undone)
     rig.holds_ring = false;
     hf_rig_drain(&rig);
     set_one(HF_SET_SELL_LIMIT, 1);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 /* ---- by hand: claims in the middle of a change of settings ---- */
@@ -448,7 +437,7 @@ Test(setting, a_plain_claim_meets_the_new_settings_as_soon_as_they_can_be_seen)
     hf_inventory_copy_settings(cell, &rules);
     uint64_t before = hf_load_relaxed(&cell->word);
     uint64_t stale = before;
-    hf_inventory_put(&rig.engine.region.mcas, cell, &rules, false, 0, false, false, &word);
+    hf_inventory_put(&rig.engine.region.mcas, cell, &rules, &(struct hf_put){0}, &word);
     cr_expect_neq(hf_load_relaxed(&cell->word), before, "the bump");
     cr_expect_eq(hf_inventory_claim(cell, 1, &stale), HF_CLAIM_DONE, "it looks again");
     cr_expect_eq(hf_word_available(stale), (int32_t)CAPACITY - 2);
@@ -535,14 +524,14 @@ Test(setting, a_first_limit_per_customer_counts_what_each_has_already)
     cr_assert_eq(hf_rig_simple(&rig, HF_OP_RELEASE, held), HF_RELEASED);
     cr_expect_eq(reserve(ME, 2), HF_GRANTED);
     cr_expect_eq(reserve(ME, 1), HF_CUSTOMER_LIMIT);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(reserve(ME, 1), HF_CUSTOMER_LIMIT);
     set_one(HF_SET_CUSTOMER_LIMIT, 0);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED);
     set_one(HF_SET_CUSTOMER_LIMIT, 6);
     cr_expect_eq(reserve(ME, 1), HF_GRANTED, "counted while there was none");
     cr_expect_eq(reserve(ME, 1), HF_CUSTOMER_LIMIT);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(setting, sales_go_on_while_the_units_of_each_customer_are_counted_in_pieces)
@@ -577,16 +566,13 @@ Test(setting, sales_go_on_while_the_units_of_each_customer_are_counted_in_pieces
     cr_expect_eq(reserve(1000, 2), HF_GRANTED);
     cr_expect_eq(reserve(9, 3), HF_CUSTOMER_LIMIT);
     cr_expect_eq(reserve(9, 2), HF_GRANTED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(setting, counting_waits_for_a_change_that_is_under_way)
 {
     cr_assert_eq(reserve(ME, 2), HF_GRANTED);
-    struct hf_id id = hf_id_of_number(next_number - 1);
-    struct hf_reservation_cell *cell = NULL;
-    hf_table_find(&rig.engine.region, &id, hf_hash_id(&id, rig.engine.region.header->hash_seed),
-                  &cell);
+    struct hf_reservation_cell *cell = hf_rig_cell(&rig, next_number - 1);
     uint64_t word = hf_load_relaxed(&cell->word);
     hf_store_relaxed(&cell->word, word | HF_WORD_MARKED);
     cr_expect_eq(hf_rig_set_one(&rig, 1, HF_SET_CUSTOMER_LIMIT, 2), HF_PUT_ASIDE_BUSY);
@@ -610,4 +596,41 @@ Test(setting, counting_begins_when_all_who_claim_without_counting_are_gone)
                  "who came later counts");
     hf_actor_exit(&other);
     hf_actor_close(&other);
+}
+
+/* Half way, what both the old and the new allow is in force, and has no image: nobody is told. */
+Test(setting, what_is_half_done_is_told_to_nobody)
+{
+    const struct hf_request settings = {.operation = HF_OP_INVENTORY_SETTINGS, .inventory_id = 1};
+    const struct hf_request create = {.operation = HF_OP_INVENTORY_CREATE,
+                                      .inventory_id = 1,
+                                      .product_id = 10,
+                                      .capacity = CAPACITY};
+    struct hf_rules rules;
+    uint64_t word;
+    cr_assert(hf_inventory_copy_settings(the_cell(), &rules));
+    rules.settings.min_qty = 5;
+    hf_inventory_put(&rig.engine.region.mcas, the_cell(), &rules, &(struct hf_put){.between = true},
+                     &word);
+    cr_expect_not(hf_inventory_copy_settings(the_cell(), &rules));
+    cr_expect_eq(hf_rig_try(&rig, &settings), HF_PUT_ASIDE_BUSY);
+    cr_expect_eq(hf_rig_try(&rig, &create), HF_PUT_ASIDE_BUSY);
+    cr_expect_eq(hf_rig_reserve(&rig, 1, 1, 7, 1), HF_QTY_NOT_ALLOWED, "it is in force");
+    hf_inventory_put(&rig.engine.region.mcas, the_cell(), &rules, &(struct hf_put){0}, &word);
+    cr_expect_eq(hf_rig_try(&rig, &settings), HF_FOUND);
+    cr_expect_eq(rig.outcome.settings.min_qty, 5);
+    cr_expect_eq(hf_rig_try(&rig, &create), HF_CREATED);
+}
+
+/* A claim decided by (A, n) must not be taken for one by other settings under the same marks. */
+Test(setting, counting_does_not_make_old_settings_look_like_new_ones)
+{
+    struct hf_rules_mark before = hf_inventory_rules_mark(the_cell());
+    uint64_t word;
+    hf_inventory_count_claims(&rig.engine.region.mcas, the_cell(), &word);
+    struct hf_rules_mark after = hf_inventory_rules_mark(the_cell());
+    cr_expect_eq(after.copy, before.copy, "the copy stays current");
+    cr_expect_eq(after.sequence, before.sequence);
+    cr_expect(hf_load_relaxed(&the_cell()->rules) & HF_RULE_COUNTED);
+    cr_expect_eq(hf_load_relaxed(&the_cell()->word), word);
 }

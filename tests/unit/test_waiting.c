@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "engine/waiting.h"
-#include "tests/lib/engine_rig.h"
+#include "tests/lib/rig_expect.h"
 #include "tests/lib/stress.h"
 
 #define CAPACITY  10u
@@ -14,8 +14,7 @@ static struct hf_rig rig;
 /* Inventory 1 is sold out, and nobody waits yet. */
 static void open_sold_out(const struct hf_rig_options *options)
 {
-    hf_rig_open(&rig, options);
-    hf_rig_create(&rig, 1, CAPACITY);
+    hf_rig_open_stocked(&rig, options, 1, CAPACITY);
     cr_assert_eq(hf_rig_set_one(&rig, 1, HF_SET_OFFER_TTL, OFFER_TTL), HF_SET);
     cr_assert_eq(hf_rig_reserve(&rig, SELLER, 1, 1, CAPACITY), HF_GRANTED);
 }
@@ -31,15 +30,6 @@ static void close_rig(void)
 }
 
 TestSuite(waiting, .init = open_usual, .fini = close_rig);
-
-static void expect_same_after_recovery(void)
-{
-    hf_rig_drain(&rig);
-    uint64_t digest = hf_rig_digest(&rig);
-    const char *wrong = hf_rig_recover(&rig, rig.log_count);
-    cr_assert_null(wrong, "%s", wrong);
-    cr_expect_eq(hf_rig_digest(&rig), digest, "SAME-STATE");
-}
 
 /* Each waits as a customer of its own number. */
 static void join(uint32_t number, uint32_t qty)
@@ -84,11 +74,11 @@ Test(waiting, units_that_come_free_go_to_those_who_came_first)
     expect_state(2, HF_STATE_HELD);
     expect_state(3, HF_STATE_WAITING);
     expect_waiting(1, 2);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     give_back_to(4);
     expect_state(3, HF_STATE_HELD);
     expect_waiting(0, 1);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, nobody_from_outside_gets_units_while_somebody_waits)
@@ -107,7 +97,7 @@ Test(waiting, nobody_from_outside_gets_units_while_somebody_waits)
     expect_state(1, HF_STATE_HELD);
     expect_state(2, HF_STATE_WAITING);
     expect_waiting(0, 1);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, with_skip_those_who_fit_pass_a_head_that_does_not)
@@ -126,7 +116,7 @@ Test(waiting, with_skip_those_who_fit_pass_a_head_that_does_not)
     give_back_to(1);
     expect_state(1, HF_STATE_HELD);
     expect_state(3, HF_STATE_WAITING);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, switching_skip_on_serves_those_who_fit)
@@ -148,7 +138,7 @@ Test(waiting, the_list_has_a_bound)
     cr_assert_eq(hf_rig_simple(&rig, HF_OP_LEAVE, 2), HF_LEFT);
     join(4, 1);
     cr_expect_eq(hf_rig_join(&rig, 5, 1, 5, 1), HF_WAITING_FULL);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_expect_eq(hf_rig_join(&rig, 5, 1, 5, 1), HF_WAITING_FULL, "also after recovery");
     give_back_to(8);
     expect_state(1, HF_STATE_HELD);
@@ -164,7 +154,7 @@ Test(waiting, who_leaves_from_the_front_the_middle_or_the_end_keeps_nobody_else_
     for (int i = 0; i < 3; i++)
         cr_expect_eq(hf_rig_simple(&rig, i == 1 ? HF_OP_CANCEL : HF_OP_LEAVE, leaving[i]), HF_LEFT);
     expect_waiting(0, 3);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     join(7, 1);
     for (uint32_t left = 9; left >= 6; left--)
         give_back_to(left);
@@ -193,7 +183,7 @@ Test(waiting, when_a_head_that_wants_too_much_leaves_the_next_is_served)
     cr_expect_eq(image.kind, HF_IMAGE_EVENT, "what is left is for sale, and told");
     cr_expect_eq(image.inventory.available, 1);
     cr_expect_eq(hf_rig_reserve(&rig, 50, 1, 50, 1), HF_GRANTED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, an_offer_that_lapses_goes_to_the_next)
@@ -212,7 +202,7 @@ Test(waiting, an_offer_that_lapses_goes_to_the_next)
     expect_state(3, HF_STATE_WAITING);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, 2), HF_CONFIRMED);
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_CONFIRM, 1), HF_HOLD_EXPIRED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, an_offer_that_is_released_goes_to_the_next_and_one_for_fewer_leaves_the_rest_to_them)
@@ -227,7 +217,7 @@ Test(waiting, an_offer_that_is_released_goes_to_the_next_and_one_for_fewer_leave
     cr_expect_eq(hf_rig_do(&rig, &fewer), HF_CONFIRMED);
     expect_state(3, HF_STATE_HELD);
     expect_waiting(0, 0);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, offers_are_made_whatever_the_window_and_the_pause)
@@ -254,7 +244,7 @@ Test(waiting, a_raised_limit_serves_the_list)
     expect_state(2, HF_STATE_WAITING);
     expect_waiting(1, 1);
     cr_expect_gt(hf_rig_reservation(&rig, 1).lsn, set_lsn, "LSN-ORDER");
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, in_a_deficit_freed_units_do_not_reach_the_list)
@@ -266,7 +256,7 @@ Test(waiting, in_a_deficit_freed_units_do_not_reach_the_list)
     expect_waiting(0, 1);
     give_back_to(5);
     expect_state(1, HF_STATE_HELD);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, an_offer_above_the_customers_limit_is_not_made_and_the_next_gets_it)
@@ -288,7 +278,7 @@ Test(waiting, an_offer_above_the_customers_limit_is_not_made_and_the_next_gets_i
     cr_expect_eq(hf_rig_reserve(&rig, 51, 1, 2, 2), HF_GRANTED, "once");
     cr_expect_eq(hf_rig_simple(&rig, HF_OP_LEAVE, 1), HF_LEFT, "it left");
     cr_expect(rig.outcome.repeated);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, the_sale_opens_when_the_last_in_the_list_is_refused_by_the_limit)
@@ -299,7 +289,7 @@ Test(waiting, the_sale_opens_when_the_last_in_the_list_is_refused_by_the_limit)
     expect_state(1, HF_STATE_CANCELLED);
     cr_expect_eq(hf_rig_image(&rig, rig.log_count).kind, HF_IMAGE_EVENT);
     cr_expect_eq(hf_rig_reserve(&rig, 50, 1, 50, 1), HF_GRANTED);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 /* The crash comes after every single record of a run that hands units over again and again. What
@@ -362,7 +352,7 @@ Test(waiting, with_a_full_ring_the_offers_are_made_when_there_is_room_again)
     expect_state(4, HF_STATE_WAITING);
     expect_waiting(0, 1);
     cr_expect_eq(hf_load_relaxed(&rig.engine.chores), 0);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
 
 Test(waiting, who_frees_units_while_another_has_the_right_leaves_the_offer_to_that_one)
@@ -395,7 +385,7 @@ Test(waiting, a_thousand_wait_and_each_gets_a_turn)
 {
     for (uint32_t number = 1; number < SELLER; number++)
         join(number, 1);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
     cr_assert_eq(hf_rig_simple(&rig, HF_OP_CANCEL, SELLER), HF_CANCELLED);
     for (uint32_t number = 1; number < SELLER; number++) {
         cr_assert_eq(hf_rig_state(&rig, number), HF_STATE_HELD, "%u", number);
@@ -403,5 +393,5 @@ Test(waiting, a_thousand_wait_and_each_gets_a_turn)
                      HF_RELEASED);
     }
     expect_waiting(CAPACITY, 0);
-    expect_same_after_recovery();
+    hf_rig_expect_same_after_recovery(&rig);
 }
