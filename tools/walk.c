@@ -35,7 +35,7 @@ bool hf_walk_open(struct hf_walk *walk, const char *directory, bool progress)
     *walk = (struct hf_walk){.directory = directory};
     if (progress && isatty(STDERR_FILENO))
         walk->progress_due_ns = hf_monotonic_now_ns() + PROGRESS_AFTER_NS;
-    if (hf_reader_open(hf_io_posix(), directory, true, &walk->reader, &walk->finding) < 0)
+    if (hf_reader_open(hf_io_posix(), directory, true, NULL, &walk->reader, &walk->finding) < 0)
         return false;
     if (hf_reader_files(walk->reader)->last_segment != 0)
         return true;

@@ -110,6 +110,8 @@ static void seal(struct hf_flusher *flusher, uint8_t *buffer, uint16_t flags, ui
     hf_block_seal(buffer, block);
     flusher->next_sequence++;
     flusher->previous_hash = block->header_hash;
+    flusher->last_epoch = block->epoch;
+    flusher->written_at_ns = block->written_at_ns;
     flusher->attested_sequence = block->commit_sequence;
     flusher->segment_offset += block->block_bytes;
     if (record_count != 0)
@@ -126,11 +128,51 @@ static uint32_t room(const struct hf_flusher *flusher)
     return (uint32_t)(flusher->segments->segment_bytes - flusher->segment_offset);
 }
 
+static void publish_start(struct hf_flusher *flusher, const struct hf_log_start *start)
+{
+    uint64_t count = hf_load_relaxed(&flusher->start_count) + 1; /* the role's own */
+    uint64_t words[HF_LOG_START_WORDS];
+    memcpy(words, start, sizeof words);
+    for (size_t i = 0; i < HF_LOG_START_WORDS; i++)
+        hf_store_release(&flusher->starts[count % 2][i], words[i]); /* pairs with the loads below */
+    hf_store_release(&flusher->start_count, count);
+}
+
+/* A copy is written again only when the count has gone on. So what was read is whole if the count
+ * is still the same: who sees a word of a later start sees, behind it, the count before that. */
+void hf_flusher_segment_start(struct hf_flusher *flusher, struct hf_log_start *start)
+{
+    uint64_t words[HF_LOG_START_WORDS], count;
+    do {
+        count = hf_load_acquire(&flusher->start_count); /* pairs with publish_start(), all three */
+        for (size_t i = 0; i < HF_LOG_START_WORDS; i++)
+            words[i] = hf_load_acquire(&flusher->starts[count % 2][i]);
+    } while (hf_load_acquire(&flusher->start_count) != count);
+    memcpy(start, words, sizeof words);
+}
+
+/* The spare segment becomes the one to be filled. */
+static bool take_segment(struct hf_flusher *flusher)
+{
+    if (!hf_segments_take(flusher->segments, &flusher->segment))
+        return false;
+    flusher->segment_offset = HF_SEGMENT_HEADER_BYTES;
+    publish_start(flusher, &(struct hf_log_start){
+                               .segment = flusher->segment.number,
+                               .epoch = flusher->last_epoch,
+                               .sequence = flusher->next_sequence - 1,
+                               .previous_hash = flusher->previous_hash,
+                               .next_lsn = hf_load_relaxed(&flusher->ring->drained),
+                               .written_at_ns = flusher->written_at_ns,
+                           });
+    return true;
+}
+
 /* Makes sure that there is room for a block; takes the spare segment if need be. */
 static bool make_room(struct hf_flusher *flusher)
 {
-    if (room(flusher) == 0 && hf_segments_take(flusher->segments, &flusher->segment))
-        flusher->segment_offset = HF_SEGMENT_HEADER_BYTES;
+    if (room(flusher) == 0)
+        take_segment(flusher);
     bool stalled = room(flusher) == 0;
     hf_store_relaxed(&flusher->stalled, stalled); /* a hint: run again in a while */
     return !stalled;
@@ -295,6 +337,10 @@ static int wait_for_room(struct hf_flusher *flusher)
         int error = hf_segments_error(flusher->segments);
         if (error != 0)
             return error;
+        if (flusher->segments->manual) {
+            hf_segments_step(flusher->segments);
+            continue;
+        }
         struct timespec pause = {.tv_nsec = 1000000};
         nanosleep(&pause, NULL);
     }
@@ -315,6 +361,8 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
         .full_writes_inflight = adaptive ? ADAPTIVE_WRITES_INFLIGHT : options->writes_inflight,
         .small_writes_inflight = adaptive ? 1 : options->writes_inflight,
         .epoch = tail->epoch + 1,
+        .last_epoch = tail->epoch,
+        .written_at_ns = tail->written_at_ns,
         .next_sequence = tail->sequence + 1,
         .previous_hash = tail->previous_hash,
         .retired_sequence = tail->sequence,
@@ -331,6 +379,7 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
         if (flusher->inflight[i].buffer == NULL)
             return -ENOMEM;
     }
+    publish_start(flusher, &tail->start);
     int result = wait_for_room(flusher);
     return result == 0 ? write_empty_block(flusher, HF_BLOCK_START) : result;
 }

@@ -44,6 +44,7 @@
 #include "wal/recent.h"
 #include "wal/ring.h"
 #include "wal/segments.h"
+#include "wal/start.h"
 
 enum hf_durability {
     HF_DURABILITY_DISK,   /* committed = on the disk */
@@ -86,6 +87,8 @@ struct hf_flusher {
     uint32_t small_writes_inflight; /* at most, for one that could still grow */
     uint8_t log_id[16];
     uint64_t epoch;
+    uint64_t last_epoch;        /* of the block before the next; 0: there is none */
+    uint64_t written_at_ns;     /* date of the block before the next, or the newest before it */
     uint64_t next_sequence;     /* of the next block */
     uint64_t previous_hash;     /* of the block before it */
     uint64_t retired_sequence;  /* blocks up to here are durable */
@@ -94,6 +97,11 @@ struct hf_flusher {
     struct hf_segment segment;  /* the one being filled */
     uint32_t segment_offset;    /* where the next block goes */
     struct hf_inflight inflight[HF_MAX_INFLIGHT];
+
+    /* Where the segment being filled begins: starts[start_count % 2]. Written by the role, the other
+     * one of the two first, and then the count. */
+    _Atomic uint64_t starts[2][HF_LOG_START_WORDS];
+    _Atomic uint64_t start_count;
 
     hf_flusher_failure *on_failure;
     void *failure_context;
@@ -106,9 +114,10 @@ struct hf_log_tail {
     uint64_t sequence;      /* of the newest block; 0: none */
     uint64_t previous_hash; /* its header_hash */
     uint64_t next_lsn;
-    uint64_t written_at_ns; /* the newest date in any block */
-    uint64_t segment;       /* the number of the segment to go on in */
-    uint32_t offset;        /* and the place in it */
+    uint64_t written_at_ns;    /* the newest date in any block */
+    uint64_t segment;          /* the number of the segment to go on in */
+    uint32_t offset;           /* and the place in it */
+    struct hf_log_start start; /* of that segment */
 };
 
 struct hf_flusher_options {
@@ -161,6 +170,9 @@ static inline bool hf_flusher_stalled(struct hf_flusher *flusher)
 {
     return hf_load_relaxed(&flusher->stalled) != 0; /* a hint */
 }
+
+/* Where the segment that is being filled begins. Any thread; never blocks. */
+void hf_flusher_segment_start(struct hf_flusher *flusher, struct hf_log_start *start);
 
 /* No producer may append any more. True when all that was appended is durable. */
 bool hf_flusher_idle(struct hf_flusher *flusher);

@@ -23,6 +23,7 @@ enum hf_io_open_mode {
                           a write through an earlier open may still reach the disk, even one that a
                           killed process left in flight, opening waits */
     HF_IO_CREATE,      /* new or truncated, direct, not synced: for zero-filling */
+    HF_IO_OVERWRITE,   /* as it is, else the same: for filling it anew */
 };
 
 struct hf_io {

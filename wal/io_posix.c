@@ -74,6 +74,8 @@ static int posix_open_file(struct hf_io *io, const char *directory, const char *
         return open_exclusive(path);
     case HF_IO_CREATE:
         return open_retried(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT);
+    case HF_IO_OVERWRITE:
+        return open_retried(path, O_RDWR | O_DIRECT);
     }
     return -EINVAL;
 }

@@ -35,6 +35,22 @@ __attribute__((format(printf, 3, 4))) static int explain(char *error, int result
     return result;
 }
 
+/* Opens a file of the directory that is locked, never read. A descriptor or -errno. */
+static int open_to_lock(const char *directory, const char *name, char *error)
+{
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path)
+        return explain(error, -ENAMETOOLONG, "the path of the directory is too long: %s",
+                       directory);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (file < 0)
+        return explain(error, -errno,
+                       "cannot open %s for writing: %s; check that %s is a "
+                       "directory that this user may write to",
+                       path, strerror(errno), directory);
+    return file;
+}
+
 /* Takes the lock, or -errno. A tool that asks whether a server runs holds it for a moment. */
 static int lock_patiently(int lock)
 {
@@ -56,16 +72,9 @@ static int take_lock(const char *directory, char *error)
                        "cannot make directory %s: %s; make it, or choose another "
                        "with --dir",
                        directory, strerror(errno));
-    char path[4096];
-    if ((size_t)snprintf(path, sizeof path, "%s/lock", directory) >= sizeof path)
-        return explain(error, -ENAMETOOLONG, "the path of the directory is too long: %s",
-                       directory);
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int lock = open_to_lock(directory, "lock", error);
     if (lock < 0)
-        return explain(error, -errno,
-                       "cannot open %s for writing: %s; check that %s is a "
-                       "directory that this user may write to",
-                       path, strerror(errno), directory);
+        return lock;
     int result = lock_patiently(lock);
     if (result == 0)
         return lock;
@@ -78,7 +87,7 @@ static int take_lock(const char *directory, char *error)
                        "%s is in use by another server (process %s); stop that one "
                        "first, or choose another directory with --dir",
                        directory, holder[0] != '\0' ? holder : "unknown");
-    return explain(error, result, "cannot lock %s: %s", path, strerror(-result));
+    return explain(error, result, "cannot lock %s/lock: %s", directory, strerror(-result));
 }
 
 /* Writes our process id into the lock file, for whoever finds it locked. */
@@ -130,6 +139,15 @@ static int tidy_directory(struct hf_io *io, const char *directory, char *error)
 /* Where the log goes on after this block. */
 static void advance_tail(struct hf_log_tail *tail, const struct hf_block *block)
 {
+    if (block->offset == HF_SEGMENT_HEADER_BYTES)
+        tail->start = (struct hf_log_start){
+            .segment = block->segment,
+            .epoch = tail->epoch,
+            .sequence = tail->sequence,
+            .previous_hash = tail->previous_hash,
+            .next_lsn = tail->next_lsn,
+            .written_at_ns = tail->written_at_ns,
+        };
     tail->epoch = block->epoch;
     tail->sequence = block->sequence;
     tail->previous_hash = block->header_hash;
@@ -265,7 +283,7 @@ static int recover(struct hf_log *log, const struct hf_log_options *options,
     uint64_t started_ns = hf_monotonic_now_ns();
     struct hf_reader *reader;
     struct hf_finding finding;
-    int result = hf_reader_open(io, options->directory, true, &reader, &finding);
+    int result = hf_reader_open(io, options->directory, true, NULL, &reader, &finding);
     if (result != 0)
         return explain(error, result, "cannot open the log in %s: %s", options->directory,
                        finding.text);
@@ -298,7 +316,7 @@ static int create_log(const struct hf_log_options *options, struct hf_log_tail *
     tail->log_id[8] = (uint8_t)((tail->log_id[8] & 0x3f) | 0x80);
     files->segment_bytes =
         options->segment_bytes != 0 ? options->segment_bytes : HF_DEFAULT_SEGMENT_BYTES;
-    files->first_segment = files->last_segment = tail->segment = 1;
+    files->oldest_segment = files->first_segment = files->last_segment = tail->segment = 1;
     tail->offset = HF_SEGMENT_HEADER_BYTES;
     int result =
         hf_segment_create(options->io, options->directory, tail->log_id, 1, files->segment_bytes);
@@ -330,9 +348,18 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
                           tail->next_lsn);
     if (result != 0)
         goto close_segment;
-    result = hf_segments_open(&log->segments, options->io, options->directory, tail->log_id,
-                              files->segment_bytes, tail->segment + 1,
-                              files->last_segment > tail->segment);
+    struct hf_segments_options segments_options = {
+        .io = options->io,
+        .directory = options->directory,
+        .log_id = tail->log_id,
+        .segment_bytes = files->segment_bytes,
+        .first_number = files->oldest_segment,
+        .next_number = tail->segment + 1,
+        .next_exists = files->last_segment > tail->segment,
+        .manual = options->manual,
+        .keep = log->keep,
+    };
+    result = hf_segments_open(&log->segments, &segments_options);
     if (result != 0)
         goto close_ring;
     struct hf_flusher_options flusher_options = {
@@ -361,6 +388,13 @@ close_segment:
     return explain(error, result, "cannot start the log: %s", strerror(-result));
 }
 
+static void close_locks(struct hf_log *log)
+{
+    if (log->keep >= 0)
+        close(log->keep);
+    close(log->lock);
+}
+
 int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
                 char error[HF_LOG_ERROR_BYTES])
 {
@@ -368,12 +402,16 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
     if (options.io == NULL)
         options.io = hf_io_posix();
     error[0] = '\0';
-    *log = (struct hf_log){.lock = take_lock(options.directory, error)};
+    *log = (struct hf_log){.lock = take_lock(options.directory, error), .keep = -1};
     if (log->lock < 0)
         return log->lock;
-    struct hf_log_tail tail = {.next_lsn = 1};
+    struct hf_log_tail tail = {.segment = 1, .next_lsn = 1};
+    tail.start = (struct hf_log_start){.segment = 1, .next_lsn = 1};
     struct hf_log_files files = {0};
-    int result = tidy_directory(options.io, options.directory, error);
+    log->keep = open_to_lock(options.directory, "keep", error);
+    int result = log->keep < 0 ? log->keep : 0;
+    if (result == 0)
+        result = tidy_directory(options.io, options.directory, error);
     if (result == 0)
         result = recover(log, &options, &tail, &files, error);
     if (result == 0 && files.last_segment == 0) {
@@ -383,11 +421,16 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
     if (result == 0)
         result = start_writing(log, &options, &tail, &files, error);
     if (result != 0) {
-        close(log->lock);
+        close_locks(log);
         return result;
     }
     sign_lock(log->lock);
     return 0;
+}
+
+int hf_log_step(struct hf_log *log)
+{
+    return hf_segments_step(&log->segments);
 }
 
 int hf_log_close(struct hf_log *log)
@@ -397,6 +440,6 @@ int hf_log_close(struct hf_log *log)
     hf_flusher_close(&log->flusher);
     hf_recent_close(&log->recent);
     hf_ring_close(&log->ring);
-    close(log->lock);
+    close_locks(log);
     return result;
 }

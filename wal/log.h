@@ -3,6 +3,8 @@
  *
  *   lock      DIR/lock, held with flock as long as the process lives: one server a directory, and
  *             one that was killed never locks out its successor
+ *   keep      DIR/keep, on which those who read the files beside the server hold flock(LOCK_SH):
+ *             nothing is removed meanwhile
  *   reader    the recovery: every record that the log holds is handed to the caller, once, in order
  *   ring      where changes get their LSN
  *   flusher   blocks, writes, commit
@@ -32,6 +34,7 @@ struct hf_log_options {
     uint32_t ring_slots;      /* 0: 32768 */
     uint32_t writes_inflight; /* 0: as is best, see flusher.h */
     enum hf_durability durability;
+    bool manual; /* no threads: the caller calls hf_log_step() */
     hf_flusher_failure *on_failure;
     void *failure_context;
 
@@ -66,11 +69,16 @@ struct hf_log {
     struct hf_server_clock clock;
     struct hf_log_recovery recovery;
     int lock; /* descriptor of DIR/lock */
+    int keep; /* of DIR/keep */
 };
 
 /* 0, or -errno with a line in `error` that says what to do. Blocks until all is recovered. */
 int hf_log_open(struct hf_log *log, const struct hf_log_options *options,
                 char error[HF_LOG_ERROR_BYTES]);
+
+/* `manual`: does what is to be done in the background, blocking. 0, or -errno: to be tried again in
+ * a while. */
+int hf_log_step(struct hf_log *log);
 
 /*
  * Ends the log cleanly: no producer is left, and hf_flusher_idle() was true. Writes the STOP block.

@@ -519,7 +519,7 @@ static int note_segment(void *context, const char *name)
 }
 
 /* Opens the first segment; an empty log ends here. 0 or -errno; damage is told by the walk. */
-static int find_log(struct hf_reader *reader)
+static int find_log(struct hf_reader *reader, const struct hf_log_start *start)
 {
     struct listing listing = {0};
     int result = reader->io->list(reader->io, reader->directory, note_segment, &listing);
@@ -528,20 +528,30 @@ static int find_log(struct hf_reader *reader)
                strerror(-result));
         return result;
     }
-    if (listing.count == 0) {
+    if (listing.count == 0 && start->sequence == 0 && start->segment == 1) {
         finish(reader, HF_READ_END, (struct place){0}, "the directory holds no log");
         return 0;
     }
-    reader->files.first_segment = 1;
-    reader->files.last_segment = listing.last;
-    reader->next = (struct place){1, HF_SEGMENT_HEADER_BYTES};
-    reader->expected_lsn = 1;
-    return enter_segment(reader, 1) || reader->end == HF_READ_CORRUPT ? 0 : reader->finding.error;
+    reader->files.oldest_segment = listing.first;
+    reader->files.first_segment = start->segment;
+    reader->files.last_segment = listing.last < start->segment ? start->segment : listing.last;
+    reader->next = (struct place){start->segment, HF_SEGMENT_HEADER_BYTES};
+    reader->last = (struct hf_block){
+        .epoch = start->epoch,
+        .sequence = start->sequence,
+        .header_hash = start->previous_hash,
+    };
+    reader->expected_lsn = start->next_lsn;
+    return enter_segment(reader, start->segment) || reader->end == HF_READ_CORRUPT
+               ? 0
+               : reader->finding.error;
 }
 
-int hf_reader_open(struct hf_io *io, const char *directory, bool direct, struct hf_reader **opened,
+int hf_reader_open(struct hf_io *io, const char *directory, bool direct,
+                   const struct hf_log_start *start, struct hf_reader **opened,
                    struct hf_finding *finding)
 {
+    static const struct hf_log_start whole = {.segment = 1, .next_lsn = 1};
     *opened = NULL;
     *finding = (struct hf_finding){.error = -ENOMEM, .text = "out of memory"};
     struct hf_reader *reader = malloc(sizeof(*reader));
@@ -558,7 +568,7 @@ int hf_reader_open(struct hf_io *io, const char *directory, bool direct, struct 
     int result = -ENOMEM;
     if (reader->directory == NULL || reader->buffer == NULL)
         goto close_reader;
-    result = find_log(reader);
+    result = find_log(reader, start != NULL ? start : &whole);
     *finding = reader->finding;
     if (result != 0)
         goto close_reader;

@@ -18,6 +18,7 @@
  *          impossible field or is of a newer format: no write to that place has left it there.
  *     Else it is a torn tail: writes that were in flight, of which none was acknowledged.
  *   - A missing segment, a segment with a wrong header or size or of another log: corruption.
+ *     Segments before the one to begin with may be there or not.
  * Whoever goes on writing after a torn tail makes all from p on zero first, durably. Else what was
  * cut would stand behind newer blocks, and c would take it for damage.
  *
@@ -32,6 +33,7 @@
 #include <stdint.h>
 
 #include "wal/block.h"
+#include "wal/start.h"
 
 struct hf_io;
 struct hf_reader;
@@ -64,7 +66,8 @@ struct hf_block_view {
 /* What a reader knows of the files before it has read them. */
 struct hf_log_files {
     uint8_t log_id[16];
-    uint64_t first_segment, last_segment; /* numbers; 0: the directory holds no log */
+    uint64_t first_segment, last_segment; /* that are read; 0: the directory holds no log */
+    uint64_t oldest_segment;              /* that is there */
     uint64_t segment_bytes;               /* of each; all are of one size */
     uint64_t created_at_ns;               /* of the first */
 };
@@ -74,8 +77,12 @@ struct hf_log_files {
  * directory without a segment is an empty log: 0, and hf_reader_next() gives HF_READ_END. Damage,
  * of the first segment too, is 0 as well, and hf_reader_next() tells it. With `direct`, reads
  * bypass the page cache, which may hold what the disk does not.
+ *
+ * `start`: where to begin, as a snapshot tells it; segments before it are not looked at. NULL: at
+ * the first block of the log.
  */
-int hf_reader_open(struct hf_io *io, const char *directory, bool direct, struct hf_reader **reader,
+int hf_reader_open(struct hf_io *io, const char *directory, bool direct,
+                   const struct hf_log_start *start, struct hf_reader **reader,
                    struct hf_finding *finding);
 void hf_reader_close(struct hf_reader *reader);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -14,6 +15,18 @@
 
 #define ZERO_CHUNK_BYTES (1u << 20)
 #define RETRY_MS         200
+
+#define TEMPORARY_NAME_BYTES (HF_SEGMENT_NAME_BYTES + sizeof HF_SEGMENT_TEMPORARY_SUFFIX)
+
+/* Released segments that wait to be prepared anew. */
+#define KEPT_FOR_SPARES 1
+
+static void format_names(uint64_t number, char name[HF_SEGMENT_NAME_BYTES],
+                         char temporary[TEMPORARY_NAME_BYTES])
+{
+    hf_segment_name_format(number, name);
+    snprintf(temporary, TEMPORARY_NAME_BYTES, "%s" HF_SEGMENT_TEMPORARY_SUFFIX, name);
+}
 
 static int fill_segment(struct hf_io *io, int file, const uint8_t log_id[16], uint64_t number,
                         uint64_t segment_bytes)
@@ -42,17 +55,12 @@ static int fill_segment(struct hf_io *io, int file, const uint8_t log_id[16], ui
     return result;
 }
 
-int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log_id[16],
-                      uint64_t number, uint64_t segment_bytes)
+/* Makes the segment out of NAME.tmp, which exists. The file is closed either way. */
+static int finish_segment(struct hf_io *io, const char *directory, int file,
+                          const uint8_t log_id[16], uint64_t number, uint64_t segment_bytes)
 {
-    char name[HF_SEGMENT_NAME_BYTES];
-    char temporary[HF_SEGMENT_NAME_BYTES + sizeof HF_SEGMENT_TEMPORARY_SUFFIX];
-    hf_segment_name_format(number, name);
-    snprintf(temporary, sizeof temporary, "%s" HF_SEGMENT_TEMPORARY_SUFFIX, name);
-
-    int file = io->open_file(io, directory, temporary, HF_IO_CREATE);
-    if (file < 0)
-        return file;
+    char name[HF_SEGMENT_NAME_BYTES], temporary[TEMPORARY_NAME_BYTES];
+    format_names(number, name, temporary);
     int result = fill_segment(io, file, log_id, number, segment_bytes);
     if (result == 0)
         result = io->sync_file(io, file);
@@ -64,6 +72,17 @@ int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log
     else
         io->remove_file(io, directory, temporary);
     return result == 0 ? io->sync_directory(io, directory) : result;
+}
+
+int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log_id[16],
+                      uint64_t number, uint64_t segment_bytes)
+{
+    char name[HF_SEGMENT_NAME_BYTES], temporary[TEMPORARY_NAME_BYTES];
+    format_names(number, name, temporary);
+    int file = io->open_file(io, directory, temporary, HF_IO_CREATE);
+    if (file < 0)
+        return file;
+    return finish_segment(io, directory, file, log_id, number, segment_bytes);
 }
 
 int hf_segment_open(struct hf_io *io, const char *directory, uint64_t number,
@@ -78,89 +97,183 @@ int hf_segment_open(struct hf_io *io, const char *directory, uint64_t number,
     return 0;
 }
 
-/* Waits until `wanted` is posted or RETRY_MS passed. */
-static void wait_for_retry(struct hf_segments *segments)
+/* ---- released segments ---- */
+
+/* True: nobody reads beside us, and nobody begins to, until unlock_keep(). */
+static bool lock_keep(const struct hf_segments *segments)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + RETRY_MS * HF_NS_PER_MS;
-    until.tv_sec += (time_t)(ns / HF_NS_PER_S);
-    until.tv_nsec = (long)(ns % HF_NS_PER_S);
-    while (sem_timedwait(&segments->wanted, &until) != 0 && errno == EINTR)
-        ;
+    return segments->keep < 0 || flock(segments->keep, LOCK_EX | LOCK_NB) == 0;
 }
 
-/* Makes the next spare, however often it takes. False: the log is closing. */
-static bool prepare_spare(struct hf_segments *segments, bool exists)
+static void unlock_keep(const struct hf_segments *segments)
 {
-    for (;;) {
-        /* Acquire, pairs with the release in hf_segments_close(). */
-        if (hf_load_acquire(&segments->closing))
-            return false;
-        int result = 0;
-        if (!exists)
-            result = hf_segment_create(segments->io, segments->directory, segments->log_id,
-                                       segments->next_number, segments->segment_bytes);
-        if (result == 0)
-            result = hf_segment_open(segments->io, segments->directory, segments->next_number,
-                                     &segments->spare);
-        if (result == 0) {
-            /* Relaxed: a report, it guards nothing. */
-            if (hf_load_relaxed(&segments->error) != 0)
-                fprintf(stderr, "holdfast: log: a segment could be prepared again; going on\n");
-            hf_store_relaxed(&segments->error, 0);
-            return true;
+    if (segments->keep >= 0)
+        flock(segments->keep, LOCK_UN);
+}
+
+/* How many segments are there that nobody needs. */
+static uint64_t released_count(const struct hf_segments *segments)
+{
+    /* Relaxed: the caller has the mutex, or it is a hint. */
+    uint64_t first = hf_load_relaxed(&segments->first);
+    uint64_t needed_from = hf_load_relaxed(&segments->needed_from);
+    return needed_from > first ? needed_from - first : 0;
+}
+
+/* The oldest segment goes: to whoever has its file no longer belongs what stands there now. */
+static uint64_t drop_first(struct hf_segments *segments)
+{
+    uint64_t number = hf_load_relaxed(&segments->first); /* the caller has the mutex */
+    hf_store_release(&segments->first, number + 1);      /* pairs with hf_segments_first() */
+    return number;
+}
+
+void hf_segments_release(struct hf_segments *segments, uint64_t needed_from)
+{
+    struct hf_io *io = segments->io;
+    pthread_mutex_lock(&segments->removing);
+    if (needed_from > hf_load_relaxed(&segments->needed_from))
+        hf_store_relaxed(&segments->needed_from, needed_from);
+    if (released_count(segments) > KEPT_FOR_SPARES && lock_keep(segments)) {
+        while (released_count(segments) > KEPT_FOR_SPARES) {
+            char name[HF_SEGMENT_NAME_BYTES];
+            hf_segment_name_format(drop_first(segments), name);
+            int result = io->remove_file(io, segments->directory, name);
+            if (result != 0 && result != -ENOENT)
+                fprintf(stderr,
+                        "holdfast: log: cannot remove %s/%s, which is no longer needed: %s\n",
+                        segments->directory, name, strerror(-result));
         }
-        if (hf_load_relaxed(&segments->error) != result)
-            fprintf(
-                stderr,
+        io->sync_directory(io, segments->directory); /* what comes back is removed again */
+        unlock_keep(segments);
+    }
+    pthread_mutex_unlock(&segments->removing);
+}
+
+/* Gives the oldest released segment the temporary name of the next one, durably. A descriptor;
+ * -ENOENT: there is none; or -errno. */
+static int take_released(struct hf_segments *segments, const char *temporary)
+{
+    struct hf_io *io = segments->io;
+    int result = -ENOENT;
+    pthread_mutex_lock(&segments->removing);
+    if (released_count(segments) != 0 && lock_keep(segments)) {
+        while (result == -ENOENT && released_count(segments) != 0) {
+            char name[HF_SEGMENT_NAME_BYTES];
+            hf_segment_name_format(drop_first(segments), name);
+            result = io->rename_file(io, segments->directory, name, temporary);
+        }
+        if (result == 0)
+            result = io->sync_directory(io, segments->directory);
+        unlock_keep(segments);
+    }
+    pthread_mutex_unlock(&segments->removing);
+    return result == 0 ? io->open_file(io, segments->directory, temporary, HF_IO_OVERWRITE)
+                       : result;
+}
+
+/* ---- preparing ---- */
+
+static int prepare(struct hf_segments *segments)
+{
+    char name[HF_SEGMENT_NAME_BYTES], temporary[TEMPORARY_NAME_BYTES];
+    format_names(segments->next_number, name, temporary);
+    int file = take_released(segments, temporary);
+    if (file == -ENOENT)
+        return hf_segment_create(segments->io, segments->directory, segments->log_id,
+                                 segments->next_number, segments->segment_bytes);
+    return file < 0 ? file
+                    : finish_segment(segments->io, segments->directory, file, segments->log_id,
+                                     segments->next_number, segments->segment_bytes);
+}
+
+/* Tells the operator, once for each new reason. */
+static void report(struct hf_segments *segments, int result)
+{
+    int before = hf_load_relaxed(&segments->error); /* a report, it guards nothing */
+    hf_store_relaxed(&segments->error, result);
+    if (result == before)
+        return;
+    if (result == 0)
+        fprintf(stderr, "holdfast: log: a segment could be prepared again; going on\n");
+    else
+        fprintf(stderr,
                 "holdfast: log: cannot prepare segment %llu in %s: %s; new work is refused when "
                 "the last segment is full; make room, trying again every %d ms\n",
                 (unsigned long long)segments->next_number, segments->directory, strerror(-result),
                 RETRY_MS);
-        hf_store_relaxed(&segments->error, result);
-        wait_for_retry(segments);
+}
+
+int hf_segments_step(struct hf_segments *segments)
+{
+    /* Acquire, pairs with the release in hf_segments_take(): `spare` is ours again. */
+    if (hf_load_acquire(&segments->ready))
+        return 0;
+    int result = segments->next_exists ? 0 : prepare(segments);
+    if (result == 0) {
+        segments->next_exists = true;
+        result = hf_segment_open(segments->io, segments->directory, segments->next_number,
+                                 &segments->spare);
     }
+    report(segments, result);
+    if (result != 0)
+        return result;
+    segments->next_exists = false;
+    segments->next_number++;
+    /* Release, pairs with the acquire in hf_segments_take(): hands `spare` over. */
+    hf_store_release(&segments->ready, 1);
+    return 0;
+}
+
+/* Waits until `wanted` is posted, RETRY_MS at most. */
+static void wait_for_retry(struct hf_segments *segments)
+{
+    uint64_t ns = hf_clock_ns(CLOCK_REALTIME) + RETRY_MS * HF_NS_PER_MS;
+    struct timespec until = {
+        .tv_sec = (time_t)(ns / HF_NS_PER_S),
+        .tv_nsec = (long)(ns % HF_NS_PER_S),
+    };
+    while (sem_timedwait(&segments->wanted, &until) != 0 && errno == EINTR)
+        ;
 }
 
 static void *preparer_main(void *context)
 {
     struct hf_segments *segments = context;
-    bool exists = segments->spare.number != 0;
-    while (prepare_spare(segments, exists)) {
-        exists = false;
-        segments->next_number++;
-        /* Release, pairs with the acquire in hf_segments_take(): hands `spare` over. */
-        hf_store_release(&segments->ready, 1);
-        do {
+    /* Acquire, pairs with the release in hf_segments_close(). */
+    while (!hf_load_acquire(&segments->closing)) {
+        if (hf_segments_step(segments) != 0)
+            wait_for_retry(segments);
+        else
             while (sem_wait(&segments->wanted) != 0)
                 ;
-            /* Acquire, pairs with the release in hf_segments_take(): `spare` is ours again. */
-        } while (hf_load_acquire(&segments->ready) && !hf_load_acquire(&segments->closing));
     }
     return NULL;
 }
 
-int hf_segments_open(struct hf_segments *segments, struct hf_io *io, const char *directory,
-                     const uint8_t log_id[16], uint64_t segment_bytes, uint64_t next_number,
-                     bool exists)
+int hf_segments_open(struct hf_segments *segments, const struct hf_segments_options *options)
 {
     *segments = (struct hf_segments){
-        .io = io,
-        .segment_bytes = segment_bytes,
-        .next_number = next_number,
-        .spare = {.file = -1, .number = exists ? next_number : 0},
+        .io = options->io,
+        .directory = strdup(options->directory),
+        .segment_bytes = options->segment_bytes,
+        .manual = options->manual,
+        .keep = options->keep,
+        .next_number = options->next_number,
+        .next_exists = options->next_exists,
+        .spare = {.file = -1},
     };
-    memcpy(segments->log_id, log_id, sizeof segments->log_id);
-    segments->directory = strdup(directory);
+    memcpy(segments->log_id, options->log_id, sizeof segments->log_id);
+    hf_store_relaxed(&segments->first, options->first_number); /* no other thread yet */
     if (segments->directory == NULL)
         return -ENOMEM;
+    pthread_mutex_init(&segments->removing, NULL);
     sem_init(&segments->wanted, 0, 0);
-    int result = pthread_create(&segments->preparer, NULL, preparer_main, segments);
+    int result =
+        segments->manual ? 0 : pthread_create(&segments->preparer, NULL, preparer_main, segments);
     if (result != 0) {
-        sem_destroy(&segments->wanted);
-        free(segments->directory);
-        segments->directory = NULL;
+        segments->manual = true; /* there is no thread to be joined */
+        hf_segments_close(segments);
     }
     return -result;
 }
@@ -169,12 +282,14 @@ void hf_segments_close(struct hf_segments *segments)
 {
     if (segments->directory == NULL)
         return;
-    hf_store_release(&segments->closing, 1); /* pairs with the acquires in the preparer */
+    hf_store_release(&segments->closing, 1); /* pairs with the acquire in the preparer */
     sem_post(&segments->wanted);
-    pthread_join(segments->preparer, NULL);
+    if (!segments->manual)
+        pthread_join(segments->preparer, NULL);
     if (hf_load_relaxed(&segments->ready)) /* the join ordered it */
         segments->io->close_file(segments->io, segments->spare.file);
     sem_destroy(&segments->wanted);
+    pthread_mutex_destroy(&segments->removing);
     free(segments->directory);
     segments->directory = NULL;
 }

@@ -2,15 +2,26 @@
  * Segments, the writing side: the files that the log is written into, prepared ahead.
  *
  * Life of a segment, one stage a step:
- *   prepared  A thread of its own writes NAME.tmp full of zeros, header first, syncs it, renames it
- *             to NAME, syncs the directory. Zero-written, not merely allocated: a data-synced write
- *             into it then changes no metadata of the file system.
+ *   prepared  NAME.tmp is written full of zeros, header first, synced, renamed to NAME, and the
+ *             directory is synced. Zero-written, not merely allocated: a data-synced write into it
+ *             then changes no metadata of the file system.
  *   spare     It waits, open for writing. There is one spare at a time.
  *   active    The flusher took it and fills it to its last byte.
- *   full      Closed once its last write is retired. (Kept: it is the log.)
+ *   full      Closed once its last write is retired. It is the log.
+ *   released  Nobody needs it any more: two snapshots, and the archive, have what it says. The
+ *             oldest of these is prepared anew under the next number, so that a full disk does not
+ *             stop a log whose size is bounded; the others are removed.
  *
  * A crash in `preparing` leaves NAME.tmp, which is removed at the next start. A crash later leaves
- * a segment with a header and zeros, which is a spare again.
+ * a segment with a header and zeros, which is a spare again. One that is prepared anew loses its
+ * old name, durably, before a byte of it changes. A crash while segments are removed may leave any
+ * of them: whoever reads the log begins where a snapshot says, and looks at none before that.
+ *
+ * Whoever reads the files beside the server and wants them to stay holds flock(LOCK_SH) on DIR/keep
+ * meanwhile: nothing is removed, and nothing prepared anew.
+ *
+ * Preparing is done in steps: by a thread of its own, or, `manual`, by whoever calls
+ * hf_segments_step(), as a simulation does.
  *
  * Not enough room: preparing is tried again every 200 ms, and hf_segments_error() tells why it
  * failed last. Meanwhile the active segment is all there is, and the flusher lets no more be
@@ -36,22 +47,41 @@ struct hf_segment {
     uint64_t number;
 };
 
+struct hf_segments_options {
+    struct hf_io *io;
+    const char *directory;
+    const uint8_t *log_id; /* 16 bytes */
+    uint64_t segment_bytes;
+    uint64_t first_number; /* of the oldest segment that is there */
+    uint64_t next_number;  /* that the first spare will have */
+    bool next_exists;      /* it is there already, and is taken as it is */
+    bool manual;           /* no thread: the caller calls hf_segments_step() */
+    int keep;              /* descriptor of DIR/keep, to be locked; -1: nobody reads beside us */
+};
+
 struct hf_segments {
     struct hf_io *io;
     char *directory;
     uint8_t log_id[16];
     uint64_t segment_bytes;
+    bool manual;
+    int keep;
 
     pthread_t preparer;
     sem_t wanted;             /* posted when the spare was taken, and at close */
     _Atomic uint32_t closing; /* written by hf_segments_close() */
-    _Atomic int error;        /* written by the preparer: 0, or -errno of the last attempt */
+    _Atomic int error;        /* written by who prepares: 0, or -errno of the last attempt */
 
-    /* The spare. `ready` is set by the preparer and cleared by the flusher; whoever set it last
+    /* The spare. `ready` is set by who prepares and cleared by the flusher; whoever set it last
      * handed the other fields over. */
     _Atomic uint32_t ready;
     struct hf_segment spare;
-    uint64_t next_number; /* the preparer's */
+    uint64_t next_number; /* of who prepares */
+    bool next_exists;     /* likewise */
+
+    pthread_mutex_t removing;     /* of the two below, for writing */
+    _Atomic uint64_t first;       /* number of the oldest segment that is there */
+    _Atomic uint64_t needed_from; /* segments before this one are released */
 };
 
 /* Creates one segment, blocking, and makes it durable under its name. 0 or -errno. */
@@ -62,14 +92,25 @@ int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log
 int hf_segment_open(struct hf_io *io, const char *directory, uint64_t number,
                     struct hf_segment *segment);
 
-/*
- * Starts the preparer. The first spare will be segment `next_number`; if `exists`, it is already
- * there, and is taken as it is. 0 or -errno.
- */
-int hf_segments_open(struct hf_segments *segments, struct hf_io *io, const char *directory,
-                     const uint8_t log_id[16], uint64_t segment_bytes, uint64_t next_number,
-                     bool exists);
+/* Starts the preparer, if not manual. 0 or -errno. `keep` stays the caller's. */
+int hf_segments_open(struct hf_segments *segments, const struct hf_segments_options *options);
 void hf_segments_close(struct hf_segments *segments);
+
+/* Prepares the spare, if there is none, blocking. 0, or -errno: to be tried again in a while. By
+ * one thread at a time. */
+int hf_segments_step(struct hf_segments *segments);
+
+/* Segments before this one are released. Removes those that are not wanted as spares, blocking.
+ * Any thread. Postponed while somebody holds DIR/keep: to be called again. */
+void hf_segments_release(struct hf_segments *segments, uint64_t needed_from);
+
+/* The oldest segment that is there. Any thread. */
+static inline uint64_t hf_segments_first(const struct hf_segments *segments)
+{
+    /* Acquire, pairs with the release before a file goes: who has read a file that was there under
+     * this number read that segment. */
+    return hf_load_acquire(&segments->first);
+}
 
 /* Takes the spare and has the next one prepared. False: none is ready. Never blocks. */
 bool hf_segments_take(struct hf_segments *segments, struct hf_segment *segment);

@@ -13,5 +13,6 @@ struct hf_log_start {
     uint64_t next_lsn;      /* of the first record from there on */
     uint64_t written_at_ns; /* the newest date in any block before; 0: there is none */
 };
+#define HF_LOG_START_WORDS (sizeof(struct hf_log_start) / sizeof(uint64_t))
 
 #endif

@@ -517,8 +517,8 @@ static struct verdict walk(struct hf_fuzz *fuzz, const struct log *log, bool for
     struct hf_finding finding;
     struct hf_block_view view;
     struct hf_block last = {.first_lsn = 1};
-    HF_FUZZ_CHECK(fuzz,
-                  hf_reader_open(hf_io_posix(), log->directory, false, &reader, &finding) == 0);
+    HF_FUZZ_CHECK(
+        fuzz, hf_reader_open(hf_io_posix(), log->directory, false, NULL, &reader, &finding) == 0);
     while ((verdict.end = hf_reader_next(reader, &view)) == HF_READ_BLOCK) {
         const struct hf_block *block = &view.header;
         HF_FUZZ_CHECK(fuzz, view.records == view.bytes + HF_BLOCK_HEADER_BYTES);

@@ -153,7 +153,7 @@ const char *hf_annals_read(struct hf_annals *annals, const char *directory)
 {
     struct hf_finding finding;
     struct hf_reader *reader;
-    if (hf_reader_open(hf_io_posix(), directory, true, &reader, &finding) < 0) {
+    if (hf_reader_open(hf_io_posix(), directory, true, NULL, &reader, &finding) < 0) {
         snprintf(annals->text, sizeof annals->text, "%s", finding.text);
         return annals->text;
     }

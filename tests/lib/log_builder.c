@@ -296,7 +296,7 @@ struct hf_log_walk hf_log_builder_walk(const struct hf_log_builder *builder, str
 {
     struct hf_log_walk walk = {0};
     struct hf_reader *reader;
-    walk.opened = hf_reader_open(io != NULL ? io : hf_io_posix(), builder->directory, false,
+    walk.opened = hf_reader_open(io != NULL ? io : hf_io_posix(), builder->directory, false, NULL,
                                  &reader, &walk.finding);
     HF_CHECK(strchr(walk.finding.text, '\n') == NULL);
     if (walk.opened != 0)

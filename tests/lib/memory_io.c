@@ -182,7 +182,8 @@ static int write_locked(struct hf_memory_io *memory, int descriptor, const void 
 {
     const struct hf_memory_descriptor *open = descriptor_of(memory, descriptor);
     struct hf_memory_file *file = open->file;
-    HF_CHECK(open->mode == HF_IO_WRITE || open->mode == HF_IO_CREATE);
+    HF_CHECK(open->mode == HF_IO_WRITE || open->mode == HF_IO_CREATE ||
+             open->mode == HF_IO_OVERWRITE);
     uint64_t end = offset + bytes;
     if (end > file->file_bytes) {
         uint64_t growth = end - file->file_bytes;
@@ -192,7 +193,7 @@ static int write_locked(struct hf_memory_io *memory, int descriptor, const void 
         resize(&file->bytes, &file->file_bytes, end);
     }
     memcpy(file->bytes + offset, buffer, bytes);
-    if (open->mode == HF_IO_CREATE) {
+    if (open->mode != HF_IO_WRITE) {
         file->unsynced_writes++;
         return 0;
     }

@@ -234,11 +234,19 @@ static void set_up(struct round *round, struct hf_random *random)
         .on_failure = fail_log,
     };
     struct hf_io *io = &round->memory.io;
+    struct hf_segments_options segments = {
+        .io = io,
+        .directory = DIRECTORY,
+        .log_id = tail.log_id,
+        .segment_bytes = SEGMENT_BYTES,
+        .first_number = 1,
+        .next_number = 2,
+        .keep = -1,
+    };
     struct hf_segment segment;
     if (hf_segment_create(io, DIRECTORY, tail.log_id, 1, SEGMENT_BYTES) != 0 ||
         hf_segment_open(io, DIRECTORY, 1, &segment) != 0 ||
-        hf_segments_open(&round->segments, io, DIRECTORY, tail.log_id, SEGMENT_BYTES, 2, false) !=
-            0 ||
+        hf_segments_open(&round->segments, &segments) != 0 ||
         hf_ring_init(&round->ring, 64ull << hf_random_below(random, 5), 1) != 0 ||
         hf_flusher_init(&round->flusher, &round->ring, &round->segments, &segment, &tail,
                         &round->clock, &options) != 0)
@@ -275,7 +283,7 @@ static void read_back(struct round *round)
     struct hf_finding finding;
     struct hf_block_view view;
     hf_memory_io_crash(&round->memory);
-    if (hf_reader_open(&round->memory.io, DIRECTORY, true, &reader, &finding) != 0)
+    if (hf_reader_open(&round->memory.io, DIRECTORY, true, NULL, &reader, &finding) != 0)
         hf_stress_fail("cannot open the log: %s", finding.text);
     uint64_t lsn = 1;
     enum hf_read read;

@@ -52,8 +52,14 @@ static void open_log(enum hf_durability durability, uint32_t writes_inflight)
     struct hf_io *io = &memory.io;
     cr_assert_eq(hf_segment_create(io, DIRECTORY, tail.log_id, 1, SEGMENT_BYTES), 0);
     cr_assert_eq(hf_segment_open(io, DIRECTORY, 1, &segment), 0);
-    cr_assert_eq(hf_segments_open(&segments, io, DIRECTORY, tail.log_id, SEGMENT_BYTES, 2, false),
-                 0);
+    struct hf_segments_options ahead = {.io = io,
+                                        .directory = DIRECTORY,
+                                        .log_id = tail.log_id,
+                                        .segment_bytes = SEGMENT_BYTES,
+                                        .first_number = 1,
+                                        .next_number = 2,
+                                        .keep = -1};
+    cr_assert_eq(hf_segments_open(&segments, &ahead), 0);
     cr_assert_eq(hf_ring_init(&ring, SLOTS, 1), 0);
     cr_assert_eq(
         hf_flusher_init(&flusher, &ring, &segments, &segment, &tail, &server_clock, &options), 0);
@@ -396,7 +402,7 @@ Test(flusher, a_log_that_was_stopped_reads_back_whole)
         uint16_t flags;
         uint32_t record_count;
     } expected[] = {{HF_BLOCK_START, 0}, {0, 5}, {HF_BLOCK_STOP, 0}};
-    cr_assert_eq(hf_reader_open(&memory.io, DIRECTORY, true, &reader, &finding), 0);
+    cr_assert_eq(hf_reader_open(&memory.io, DIRECTORY, true, NULL, &reader, &finding), 0);
     for (size_t i = 0; i < 3; i++) {
         cr_assert_eq(hf_reader_next(reader, &view), HF_READ_BLOCK);
         cr_expect_eq(view.header.flags, expected[i].flags);
@@ -538,7 +544,7 @@ static uint64_t read_back(void)
     struct hf_finding finding;
     struct hf_block_view view;
     uint64_t lsn = 0;
-    cr_assert_eq(hf_reader_open(&memory.io, DIRECTORY, true, &reader, &finding), 0);
+    cr_assert_eq(hf_reader_open(&memory.io, DIRECTORY, true, NULL, &reader, &finding), 0);
     enum hf_read read;
     while ((read = hf_reader_next(reader, &view)) == HF_READ_BLOCK) {
         uint32_t place = 0, length = 0;

@@ -86,8 +86,8 @@ Test(reader, a_directory_without_segments_is_an_empty_log)
     expect_end(&walk, HF_READ_END, 0, 0, 0);
 
     struct hf_reader *reader;
-    cr_assert_eq(hf_reader_open(hf_io_posix(), builder.directory, false, &reader, &walk.finding),
-                 0);
+    cr_assert_eq(
+        hf_reader_open(hf_io_posix(), builder.directory, false, NULL, &reader, &walk.finding), 0);
     cr_expect_eq(hf_reader_files(reader)->first_segment, 0);
     cr_expect_eq(hf_reader_files(reader)->last_segment, 0);
     cr_expect_eq(hf_reader_bytes_total(reader), 0);
@@ -99,7 +99,7 @@ Test(reader, a_directory_that_is_not_there_cannot_be_opened)
     /* A path that names nothing. */
     struct hf_reader *reader;
     struct hf_finding finding;
-    cr_expect_eq(hf_reader_open(hf_io_posix(), "/nowhere/at/all", false, &reader, &finding),
+    cr_expect_eq(hf_reader_open(hf_io_posix(), "/nowhere/at/all", false, NULL, &reader, &finding),
                  -ENOENT);
     cr_expect_null(reader);
     cr_expect_not_null(strstr(finding.text, "/nowhere/at/all"), "%s", finding.text);
@@ -119,7 +119,8 @@ Test(reader, what_the_files_are_is_known_before_they_are_read)
     hf_log_builder_prepare(&builder, 3);
     struct hf_reader *reader;
     struct hf_finding finding;
-    cr_assert_eq(hf_reader_open(hf_io_posix(), builder.directory, true, &reader, &finding), 0);
+    cr_assert_eq(hf_reader_open(hf_io_posix(), builder.directory, true, NULL, &reader, &finding),
+                 0);
     const struct hf_log_files *files = hf_reader_files(reader);
     cr_expect_arr_eq(files->log_id, builder.next.log_id, 16);
     cr_expect_eq(files->first_segment, 1);
@@ -158,7 +159,8 @@ Test(reader, direct_reads_see_the_same)
     hf_log_builder_filler(&builder, 8192);
     struct hf_reader *reader;
     struct hf_finding finding;
-    cr_assert_eq(hf_reader_open(hf_io_posix(), builder.directory, true, &reader, &finding), 0);
+    cr_assert_eq(hf_reader_open(hf_io_posix(), builder.directory, true, NULL, &reader, &finding),
+                 0);
     struct hf_block_view view;
     uint32_t blocks = 0;
     while (hf_reader_next(reader, &view) == HF_READ_BLOCK)
