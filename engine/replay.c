@@ -196,7 +196,8 @@ static const char *apply_reservation(struct hf_replay *replay, const struct hf_i
     }
     uint32_t inventory_number = (uint32_t)(inventory - region->inventories);
     struct hf_replay_inventory *known = &replay->inventories[inventory_number];
-    see_version(known, image->notes.inventory_version);
+    if (!replay->restoring)
+        see_version(known, image->notes.inventory_version);
     see_date(replay, reservation->changed_at_ns);
     if ((image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0 &&
         (!known->sold_out || is_later(image->notes.inventory_version, known->sold_out_version))) {
@@ -268,6 +269,15 @@ const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record)
         return NULL;
     }
     return "its kind is unknown";
+}
+
+const char *hf_replay_restore(struct hf_replay *replay, const uint8_t *record, uint64_t log_time_ns)
+{
+    see_date(replay, log_time_ns);
+    replay->restoring = true;
+    const char *reason = hf_replay_apply(replay, record);
+    replay->restoring = false;
+    return reason;
 }
 
 /* ---- what is derived ---- */

@@ -39,6 +39,7 @@ struct hf_replay {
     uint64_t log_time_ns; /* the newest date so far */
     struct hf_allotment allotment;
     uint64_t reservations;
+    bool restoring;                            /* what is applied stands in a snapshot */
     struct hf_replay_inventory *inventories;   /* by number */
     uint64_t prefetched[HF_REPLAY_PREFETCHES]; /* hashes of the ids whose heads were prefetched */
     uint32_t prefetch_count;
@@ -55,6 +56,11 @@ void hf_replay_prefetch(struct hf_replay *replay, const uint8_t *record);
 
 /* Applies one record (HF_RECORD_BYTES). NULL, or why it cannot be; valid until the next call. */
 const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record);
+
+/* The same for a record of a snapshot: it tells no version that a change of its own produced.
+ * log_time_ns: the newest date in the log up to the snapshot. */
+const char *hf_replay_restore(struct hf_replay *replay, const uint8_t *record,
+                              uint64_t log_time_ns);
 
 /* Derives the counters. NULL, or why they cannot be. After it the region is ready for an engine. */
 const char *hf_replay_finish(struct hf_replay *replay);

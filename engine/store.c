@@ -24,6 +24,11 @@ static const char *replay_record(void *context, const uint8_t *record)
     return hf_replay_apply(context, record);
 }
 
+static const char *restore_record(void *context, const uint8_t *record, uint64_t log_time_ns)
+{
+    return hf_replay_restore(context, record, log_time_ns);
+}
+
 static void announce_record(void *context, const uint8_t *record)
 {
     hf_replay_prefetch(context, record);
@@ -58,9 +63,11 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .ring_slots = options->ring_slots,
         .writes_inflight = options->writes_inflight,
         .durability = options->durability,
+        .manual = options->manual,
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
         .failure_context = options->failure_context,
         .replay = replay_record,
+        .restore = restore_record,
         .announce = announce_record,
         .replay_end = end_replay,
         .replay_context = replay,
@@ -95,6 +102,21 @@ static int start_engine(struct hf_store *store, const struct hf_store_options *o
     hf_actor_exit(&actor);
     hf_actor_close(&actor);
     return 0;
+}
+
+static int start_snapshotter(struct hf_store *store, const struct hf_store_options *options)
+{
+    struct hf_snapshotter_options snapshotter_options = {
+        .engine = &store->engine,
+        .log = &store->log,
+        .directory = options->directory,
+        .io = options->io,
+        .log_bytes = options->snapshot_log_bytes,
+        .interval_ns = options->snapshot_interval_ns,
+        .rate = options->snapshot_rate,
+        .manual = options->manual,
+    };
+    return hf_snapshotter_open(&store->snapshotter, &snapshotter_options);
 }
 
 int hf_store_open(struct hf_store **opened, const struct hf_store_options *given,
@@ -139,15 +161,22 @@ int hf_store_open(struct hf_store **opened, const struct hf_store_options *given
     if (result != 0) {
         snprintf(error, HF_LOG_ERROR_BYTES, "cannot make the link %s/region: %s", options.directory,
                  strerror(-result));
-        hf_engine_close(&store->engine);
-        hf_log_close(&store->log);
-        goto close_region;
+        goto close_engine;
     }
     store->engine.region = region; /* with its link */
+    result = start_snapshotter(store, &options);
+    if (result != 0) {
+        snprintf(error, HF_LOG_ERROR_BYTES, "cannot start the snapshots: %s", strerror(-result));
+        goto close_engine;
+    }
     store->started_at_ns = hf_server_clock_now_ns(&store->log.clock);
     *opened = store;
     return 0;
 
+close_engine:
+    hf_engine_close(&store->engine);
+    hf_log_close(&store->log);
+    goto close_region;
 close_replay:
     hf_replay_close(&replay);
 close_region:
@@ -159,6 +188,7 @@ free_store:
 
 int hf_store_close(struct hf_store *store)
 {
+    hf_snapshotter_close(store->snapshotter);
     /* The link first: closing the log gives the directory to the next. */
     hf_region_unpublish(&store->engine.region);
     int result = hf_log_close(&store->log);

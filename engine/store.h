@@ -6,6 +6,7 @@
 #define HF_ENGINE_STORE_H
 
 #include "engine/engine.h"
+#include "engine/snapshotter.h"
 #include "wal/log.h"
 
 #define HF_DEFAULT_MAX_INVENTORIES  65536u
@@ -21,6 +22,10 @@ struct hf_store_options {
     uint32_t writes_inflight;  /* 0: as is best, see wal/flusher.h */
     uint64_t retain_ns;        /* how long finished reservations are kept; 0: the default */
     enum hf_durability durability;
+    uint64_t snapshot_log_bytes;   /* 0: the default, see engine/snapshotter.h, and so below */
+    uint64_t snapshot_interval_ns; /* 0: none for the time that passes */
+    uint64_t snapshot_rate;        /* bytes a second; 0: the default */
+    bool manual; /* no threads: the caller calls hf_log_step() and hf_snapshotter_step() */
     hf_flusher_failure
         *on_failure; /* NULL: a line on stderr, and the process ends with status 70 */
     void *failure_context;
@@ -29,6 +34,7 @@ struct hf_store_options {
 struct hf_store {
     struct hf_log log;
     struct hf_engine engine;
+    struct hf_snapshotter *snapshotter;
     uint64_t recovered_reservations;
     uint64_t recovery_ns; /* reading, replaying and deriving */
     uint64_t started_at_ns;

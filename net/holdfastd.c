@@ -34,6 +34,13 @@ static const char usage_text[] =
     "                          their ids known, such as 90s, 15m, 24h, 30d\n"
     "  --segment-bytes N       size of the log's files, for a new log:        [16777216]\n"
     "                          1 MiB to 2 GiB, a multiple of 4096\n"
+    "  --snapshot-after BYTES  make a snapshot when the log has grown by as much since  "
+    "[1073741824]\n"
+    "                          the last one, or by the last one's size if that is more;\n"
+    "                          \"never\": only when asked for\n"
+    "  --snapshot-every DURATION  and after as long, if anything changed      [not]\n"
+    "  --snapshot-rate BYTES   at most as many bytes of it a second, so that  [134217728]\n"
+    "                          the log finds the disk free\n"
     "  --writes-in-flight N    log writes at once, 1 to 8       [1; 4 when a group fills a block]\n"
     "  --help, --version\n"
     "\n"
@@ -66,15 +73,14 @@ static enum hf_durability parse_durability(const char *text)
     exit(EXIT_USAGE);
 }
 
-static uint64_t parse_retain(const char *text)
+static uint64_t parse_duration(const char *option, const char *text)
 {
-    uint64_t retain_ns;
-    if (hf_duration_parse(text, &retain_ns) && retain_ns >= HF_NS_PER_S)
-        return retain_ns;
-    fprintf(
-        stderr,
-        "holdfastd: --retain %s: must be a duration of 1s or more, such as 90s, 15m, 24h, 30d\n",
-        text);
+    uint64_t duration_ns;
+    if (hf_duration_parse(text, &duration_ns) && duration_ns >= HF_NS_PER_S)
+        return duration_ns;
+    fprintf(stderr,
+            "holdfastd: --%s %s: must be a duration of 1s or more, such as 90s, 15m, 24h, 30d\n",
+            option, text);
     exit(EXIT_USAGE);
 }
 
@@ -100,6 +106,9 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         {"segment-bytes", required_argument, NULL, 's'},
         {"writes-in-flight", required_argument, NULL, 'f'},
         {"retain", required_argument, NULL, 'R'},
+        {"snapshot-after", required_argument, NULL, 'a'},
+        {"snapshot-every", required_argument, NULL, 'e'},
+        {"snapshot-rate", required_argument, NULL, 'b'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -134,8 +143,19 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
             options->store.writes_inflight =
                 (uint32_t)parse_number(name, optarg, 1, HF_MAX_INFLIGHT);
             break;
+        case 'a':
+            options->store.snapshot_log_bytes =
+                strcmp(optarg, "never") == 0 ? UINT64_MAX
+                                             : parse_number(name, optarg, 1 << 20, 1ull << 50);
+            break;
+        case 'e':
+            options->store.snapshot_interval_ns = parse_duration(name, optarg);
+            break;
+        case 'b':
+            options->store.snapshot_rate = parse_number(name, optarg, 1 << 20, 1ull << 40);
+            break;
         case 'R':
-            options->store.retain_ns = parse_retain(optarg);
+            options->store.retain_ns = parse_duration(name, optarg);
             break;
         case 'h':
             fputs(usage_text, stdout);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,41 +12,30 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "wal/reader.h"
+#include "wal/recovery.h"
 #include "wal/segment_header.h"
+#include "wal/snapshot.h"
 
-/* How many records before it is replayed a record is announced. */
-#define ANNOUNCED_RECORDS 16
+/* Two are kept, and there may be leftovers. */
+#define MAX_SNAPSHOTS 16
 
 #define DEFAULT_RING_SLOTS 32768
-#define ZERO_CHUNK_BYTES   (1u << 20)
 #define LOCK_TRIES         20
 #define LOCK_PAUSE_NS      10000000 /* 10 ms */
-
-/* Writes the line for the user and returns `result`. */
-__attribute__((format(printf, 3, 4))) static int explain(char *error, int result,
-                                                         const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(error, HF_LOG_ERROR_BYTES, format, arguments);
-    va_end(arguments);
-    return result;
-}
 
 /* Opens a file of the directory that is locked, never read. A descriptor or -errno. */
 static int open_to_lock(const char *directory, const char *name, char *error)
 {
     char path[4096];
     if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path)
-        return explain(error, -ENAMETOOLONG, "the path of the directory is too long: %s",
-                       directory);
+        return hf_log_explain(error, -ENAMETOOLONG, "the path of the directory is too long: %s",
+                              directory);
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (file < 0)
-        return explain(error, -errno,
-                       "cannot open %s for writing: %s; check that %s is a "
-                       "directory that this user may write to",
-                       path, strerror(errno), directory);
+        return hf_log_explain(error, -errno,
+                              "cannot open %s for writing: %s; check that %s is a "
+                              "directory that this user may write to",
+                              path, strerror(errno), directory);
     return file;
 }
 
@@ -68,10 +56,10 @@ static int lock_patiently(int lock)
 static int take_lock(const char *directory, char *error)
 {
     if (mkdir(directory, 0750) != 0 && errno != EEXIST)
-        return explain(error, -errno,
-                       "cannot make directory %s: %s; make it, or choose another "
-                       "with --dir",
-                       directory, strerror(errno));
+        return hf_log_explain(error, -errno,
+                              "cannot make directory %s: %s; make it, or choose another "
+                              "with --dir",
+                              directory, strerror(errno));
     int lock = open_to_lock(directory, "lock", error);
     if (lock < 0)
         return lock;
@@ -83,11 +71,11 @@ static int take_lock(const char *directory, char *error)
     holder[length > 0 ? strspn(holder, "0123456789") : 0] = '\0';
     close(lock);
     if (result == -EWOULDBLOCK)
-        return explain(error, -EBUSY,
-                       "%s is in use by another server (process %s); stop that one "
-                       "first, or choose another directory with --dir",
-                       directory, holder[0] != '\0' ? holder : "unknown");
-    return explain(error, result, "cannot lock %s/lock: %s", directory, strerror(-result));
+        return hf_log_explain(error, -EBUSY,
+                              "%s is in use by another server (process %s); stop that one "
+                              "first, or choose another directory with --dir",
+                              directory, holder[0] != '\0' ? holder : "unknown");
+    return hf_log_explain(error, result, "cannot lock %s/lock: %s", directory, strerror(-result));
 }
 
 /* Writes our process id into the lock file, for whoever finds it locked. */
@@ -131,178 +119,9 @@ static int tidy_directory(struct hf_io *io, const char *directory, char *error)
     if (result == 0)
         result = io->sync_directory(io, directory);
     if (result != 0)
-        return explain(error, result, "cannot prepare %s for reading the log: %s", directory,
-                       strerror(-result));
+        return hf_log_explain(error, result, "cannot prepare %s for reading the log: %s", directory,
+                              strerror(-result));
     return 0;
-}
-
-/* Where the log goes on after this block. */
-static void advance_tail(struct hf_log_tail *tail, const struct hf_block *block)
-{
-    if (block->offset == HF_SEGMENT_HEADER_BYTES)
-        tail->start = (struct hf_log_start){
-            .segment = block->segment,
-            .epoch = tail->epoch,
-            .sequence = tail->sequence,
-            .previous_hash = tail->previous_hash,
-            .next_lsn = tail->next_lsn,
-            .written_at_ns = tail->written_at_ns,
-        };
-    tail->epoch = block->epoch;
-    tail->sequence = block->sequence;
-    tail->previous_hash = block->header_hash;
-    tail->next_lsn = block->first_lsn + block->record_count;
-    if (tail->written_at_ns < block->written_at_ns)
-        tail->written_at_ns = block->written_at_ns;
-    tail->segment = block->segment;
-    tail->offset = block->offset + block->block_bytes;
-}
-
-static int replay_block(const struct hf_log_options *options, const struct hf_block_view *view,
-                        char *error)
-{
-    if (options->announce != NULL)
-        for (uint32_t i = 0; i < ANNOUNCED_RECORDS && i < view->header.record_count; i++)
-            options->announce(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
-    for (uint32_t i = 0; i < view->header.record_count; i++) {
-        uint32_t ahead = i + ANNOUNCED_RECORDS;
-        if (options->announce != NULL && ahead < view->header.record_count)
-            options->announce(options->replay_context,
-                              view->records + (size_t)ahead * HF_RECORD_BYTES);
-        const char *reason =
-            options->replay(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
-        if (reason != NULL)
-            return explain(error, -EBADMSG,
-                           "the record with LSN %llu in segment %llu of %s cannot "
-                           "be replayed: %s; look closer with: holdfast-wal verify %s",
-                           (unsigned long long)(view->header.first_lsn + i),
-                           (unsigned long long)view->header.segment, options->directory, reason,
-                           options->directory);
-    }
-    return 0;
-}
-
-/* Reads the whole log, hands every record over, and finds its tail. */
-static int read_log(struct hf_log *log, const struct hf_log_options *options,
-                    struct hf_reader *reader, struct hf_log_tail *tail, char *error)
-{
-    for (;;) {
-        struct hf_block_view view;
-        enum hf_read read = hf_reader_next(reader, &view);
-        const struct hf_finding *finding = hf_reader_finding(reader);
-        switch (read) {
-        case HF_READ_BLOCK: {
-            int result = replay_block(options, &view, error);
-            if (result != 0)
-                return result;
-            advance_tail(tail, &view.header);
-            log->recovery.blocks++;
-            log->recovery.records += view.header.record_count;
-            log->recovery.bytes += view.header.block_bytes;
-            log->recovery.stopped = (view.header.flags & HF_BLOCK_STOP) != 0;
-            break;
-        }
-        case HF_READ_END:
-            return 0;
-        case HF_READ_TORN:
-            log->recovery.cut_blocks = finding->cut_blocks;
-            log->recovery.cut_bytes = finding->cut_bytes;
-            log->recovery.stopped = false;
-            fprintf(stderr,
-                    "holdfast: log: torn tail cut (writes in flight at the crash, none of "
-                    "them acknowledged): %s\n",
-                    finding->text);
-            return 0;
-        case HF_READ_CORRUPT:
-            return explain(error, -EBADMSG,
-                           "the log in %s is damaged, refusing to start: %s; look "
-                           "closer with: holdfast-wal verify %s",
-                           options->directory, finding->text, options->directory);
-        case HF_READ_ERROR:
-            return explain(error, finding->error, "cannot read the log in %s: %s",
-                           options->directory, finding->text);
-        }
-    }
-}
-
-/* Writes zeros from `offset` to `end` in one segment, and syncs. */
-static int zero_range(struct hf_io *io, const char *directory, uint64_t number, uint64_t offset,
-                      uint64_t end, const uint8_t *zeros)
-{
-    struct hf_segment segment;
-    int result = hf_segment_open(io, directory, number, &segment);
-    if (result != 0)
-        return result;
-    while (result == 0 && offset < end) {
-        uint64_t left = end - offset;
-        size_t bytes = left < ZERO_CHUNK_BYTES ? (size_t)left : ZERO_CHUNK_BYTES;
-        result = io->write_at(io, segment.file, zeros, bytes, offset);
-        offset += bytes;
-    }
-    if (result == 0)
-        result = io->sync_file(io, segment.file);
-    io->close_file(io, segment.file);
-    return result;
-}
-
-/*
- * Zeroes what stands behind the tail, before anything new is written. So residue of a torn tail
- * never stands beside a newer block, and what follows the log's end is zero, always. A crash in the
- * middle leaves a tail that is torn at the same place.
- */
-static int cut_tail(struct hf_io *io, const char *directory, const struct hf_log_tail *tail,
-                    const struct hf_log_files *files, uint64_t cut_bytes, char *error)
-{
-    uint8_t *zeros = aligned_alloc(HF_BLOCK_ALIGN_BYTES, ZERO_CHUNK_BYTES);
-    if (zeros == NULL)
-        return explain(error, -ENOMEM, "out of memory");
-    memset(zeros, 0, ZERO_CHUNK_BYTES);
-    uint64_t end = tail->offset + cut_bytes + HF_BLOCK_ALIGN_BYTES - 1;
-    end -= end % HF_BLOCK_ALIGN_BYTES;
-    int result = 0;
-    /* The last segment first: as long as anything is left, the tail is still torn where it was. */
-    if (end > files->segment_bytes) {
-        end = files->segment_bytes;
-        for (uint64_t number = files->last_segment; number > tail->segment && result == 0; number--)
-            result = zero_range(io, directory, number, HF_SEGMENT_HEADER_BYTES,
-                                files->segment_bytes, zeros);
-    }
-    if (result == 0)
-        result = zero_range(io, directory, tail->segment, tail->offset, end, zeros);
-    free(zeros);
-    if (result != 0)
-        return explain(error, result, "cannot cut the torn tail of the log in %s: %s", directory,
-                       strerror(-result));
-    return 0;
-}
-
-static int recover(struct hf_log *log, const struct hf_log_options *options,
-                   struct hf_log_tail *tail, struct hf_log_files *files, char *error)
-{
-    struct hf_io *io = options->io;
-    uint64_t started_ns = hf_monotonic_now_ns();
-    struct hf_reader *reader;
-    struct hf_finding finding;
-    int result = hf_reader_open(io, options->directory, true, NULL, &reader, &finding);
-    if (result != 0)
-        return explain(error, result, "cannot open the log in %s: %s", options->directory,
-                       finding.text);
-    *files = *hf_reader_files(reader);
-    memcpy(tail->log_id, files->log_id, sizeof tail->log_id);
-    tail->segment = files->first_segment;
-    tail->offset = HF_SEGMENT_HEADER_BYTES;
-    result = read_log(log, options, reader, tail, error);
-    hf_reader_close(reader);
-    const char *reason = result == 0 ? options->replay_end(options->replay_context) : NULL;
-    if (reason != NULL)
-        return explain(error, -EBADMSG,
-                       "the log in %s is damaged, refusing to start: %s; look closer with: "
-                       "holdfast-wal verify %s",
-                       options->directory, reason, options->directory);
-    if (result == 0 && log->recovery.cut_bytes != 0)
-        result = cut_tail(io, options->directory, tail, files, log->recovery.cut_bytes, error);
-    log->recovery.duration_ns = hf_monotonic_now_ns() - started_ns;
-    return result;
 }
 
 /* The first segment of a new log. */
@@ -310,7 +129,7 @@ static int create_log(const struct hf_log_options *options, struct hf_log_tail *
                       struct hf_log_files *files, char *error)
 {
     if (getrandom(tail->log_id, sizeof tail->log_id, 0) != sizeof tail->log_id)
-        return explain(error, -EIO, "the system gave no random bytes");
+        return hf_log_explain(error, -EIO, "the system gave no random bytes");
     /* Shaped as a random UUID (version 4), as it is printed like one. */
     tail->log_id[6] = (uint8_t)((tail->log_id[6] & 0x0f) | 0x40);
     tail->log_id[8] = (uint8_t)((tail->log_id[8] & 0x3f) | 0x80);
@@ -321,14 +140,14 @@ static int create_log(const struct hf_log_options *options, struct hf_log_tail *
     int result =
         hf_segment_create(options->io, options->directory, tail->log_id, 1, files->segment_bytes);
     if (result != 0)
-        return explain(error, result,
-                       "cannot create the first segment of the log (%llu MiB) in "
-                       "%s: %s%s",
-                       (unsigned long long)(files->segment_bytes >> 20), options->directory,
-                       strerror(-result),
-                       result == -ENOSPC   ? "; make room, or use a smaller --segment-bytes"
-                       : result == -EINVAL ? "; the file system must allow direct I/O (O_DIRECT)"
-                                           : "");
+        return hf_log_explain(
+            error, result,
+            "cannot create the first segment of the log (%llu MiB) in "
+            "%s: %s%s",
+            (unsigned long long)(files->segment_bytes >> 20), options->directory, strerror(-result),
+            result == -ENOSPC   ? "; make room, or use a smaller --segment-bytes"
+            : result == -EINVAL ? "; the file system must allow direct I/O (O_DIRECT)"
+                                : "");
     return 0;
 }
 
@@ -341,8 +160,8 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
     struct hf_segment segment;
     int result = hf_segment_open(options->io, options->directory, tail->segment, &segment);
     if (result != 0)
-        return explain(error, result, "cannot open the log in %s for writing: %s",
-                       options->directory, strerror(-result));
+        return hf_log_explain(error, result, "cannot open the log in %s for writing: %s",
+                              options->directory, strerror(-result));
     result = hf_ring_init(&log->ring,
                           options->ring_slots != 0 ? options->ring_slots : DEFAULT_RING_SLOTS,
                           tail->next_lsn);
@@ -379,13 +198,38 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
     hf_flusher_close(&log->flusher); /* closes the segment as well */
     hf_segments_close(&log->segments);
     hf_ring_close(&log->ring);
-    return explain(error, result, "cannot write to the log in %s: %s%s", options->directory,
-                   strerror(-result), result == -ENOSPC ? "; make room" : "");
+    return hf_log_explain(error, result, "cannot write to the log in %s: %s%s", options->directory,
+                          strerror(-result), result == -ENOSPC ? "; make room" : "");
 close_ring:
     hf_ring_close(&log->ring);
 close_segment:
     options->io->close_file(options->io, segment.file);
-    return explain(error, result, "cannot start the log: %s", strerror(-result));
+    return hf_log_explain(error, result, "cannot start the log: %s", strerror(-result));
+}
+
+/* Removes all snapshots but the two that are kept. */
+static void remove_snapshots(struct hf_log *log)
+{
+    uint64_t last_lsns[MAX_SNAPSHOTS];
+    struct hf_io *io = log->segments.io;
+    const char *directory = log->segments.directory;
+    int count = hf_snapshots_list(io, directory, last_lsns, MAX_SNAPSHOTS);
+    for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {
+        if (last_lsns[i] == log->newest_snapshot.last_lsn ||
+            last_lsns[i] == log->older_snapshot.last_lsn)
+            continue;
+        int result = hf_snapshot_remove(io, directory, last_lsns[i]);
+        if (result != 0)
+            fprintf(stderr, "holdfast: log: cannot remove the snapshot up to LSN %llu in %s: %s\n",
+                    (unsigned long long)last_lsns[i], directory, strerror(-result));
+    }
+}
+
+/* What no snapshot that is kept needs is not needed. */
+static void release_segments(struct hf_log *log)
+{
+    if (log->older_snapshot.last_lsn != 0)
+        hf_segments_release(&log->segments, log->older_snapshot.segment);
 }
 
 static void close_locks(struct hf_log *log)
@@ -405,15 +249,14 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
     *log = (struct hf_log){.lock = take_lock(options.directory, error), .keep = -1};
     if (log->lock < 0)
         return log->lock;
-    struct hf_log_tail tail = {.segment = 1, .next_lsn = 1};
-    tail.start = (struct hf_log_start){.segment = 1, .next_lsn = 1};
+    struct hf_log_tail tail;
     struct hf_log_files files = {0};
     log->keep = open_to_lock(options.directory, "keep", error);
     int result = log->keep < 0 ? log->keep : 0;
     if (result == 0)
         result = tidy_directory(options.io, options.directory, error);
     if (result == 0)
-        result = recover(log, &options, &tail, &files, error);
+        result = hf_recover(&options, &log->recovery, &tail, &files, error);
     if (result == 0 && files.last_segment == 0) {
         log->recovery.created = true;
         result = create_log(&options, &tail, &files, error);
@@ -425,7 +268,21 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
         return result;
     }
     sign_lock(log->lock);
+    pthread_mutex_init(&log->snapshots, NULL);
+    log->newest_snapshot = log->recovery.snapshot;
+    log->older_snapshot = log->recovery.older;
+    release_segments(log); /* what a crash has left */
     return 0;
+}
+
+void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snapshot)
+{
+    pthread_mutex_lock(&log->snapshots);
+    log->older_snapshot = log->newest_snapshot;
+    log->newest_snapshot = *snapshot;
+    remove_snapshots(log);
+    release_segments(log);
+    pthread_mutex_unlock(&log->snapshots);
 }
 
 int hf_log_step(struct hf_log *log)
@@ -440,6 +297,7 @@ int hf_log_close(struct hf_log *log)
     hf_flusher_close(&log->flusher);
     hf_recent_close(&log->recent);
     hf_ring_close(&log->ring);
+    pthread_mutex_destroy(&log->snapshots);
     close_locks(log);
     return result;
 }

@@ -43,15 +43,30 @@ struct hf_log_options {
     /* Called some records before a record is replayed, so that it can be prefetched for. Or NULL.
      */
     void (*announce)(void *context, const uint8_t *record);
+    /* Called with the records of a snapshot first, if there is one, likewise; the newest date in the
+     * log up to there is `log_time_ns`. */
+    const char *(*restore)(void *context, const uint8_t *record, uint64_t log_time_ns);
     /* Called after the last one, before anything is written. NULL, or why the log cannot be right.
      */
     const char *(*replay_end)(void *context);
     void *replay_context;
 };
 
+/* A snapshot that is right. */
+struct hf_log_snapshot {
+    uint64_t last_lsn;   /* its name; 0: none */
+    uint64_t segment;    /* where the log goes on behind it: needed, and all that follow */
+    uint64_t made_at_ns; /* date */
+    uint64_t bytes;
+};
+
 /* What recovery found. */
 struct hf_log_recovery {
-    uint64_t records;
+    struct hf_log_snapshot snapshot; /* that it began with; none: with the first segment */
+    struct hf_log_snapshot older;    /* the one before, of which only the header was looked at */
+    uint32_t damaged_snapshots;      /* newer than the one that it began with */
+    uint64_t snapshot_records;       /* in the snapshot */
+    uint64_t records;                /* in the log behind it */
     uint64_t blocks;
     uint64_t bytes; /* of blocks */
     uint64_t duration_ns;
@@ -68,6 +83,8 @@ struct hf_log {
     struct hf_recent recent; /* the newest records, while somebody follows */
     struct hf_server_clock clock;
     struct hf_log_recovery recovery;
+    pthread_mutex_t snapshots; /* of the two below */
+    struct hf_log_snapshot newest_snapshot, older_snapshot;
     int lock; /* descriptor of DIR/lock */
     int keep; /* of DIR/keep */
 };
@@ -75,6 +92,12 @@ struct hf_log {
 /* 0, or -errno with a line in `error` that says what to do. Blocks until all is recovered. */
 int hf_log_open(struct hf_log *log, const struct hf_log_options *options,
                 char error[HF_LOG_ERROR_BYTES]);
+
+/*
+ * A snapshot exists now, durably. It and the one before it are kept; all other snapshots are
+ * removed, and the segments before the older one's are released. Blocks; any thread.
+ */
+void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snapshot);
 
 /* `manual`: does what is to be done in the background, blocking. 0, or -errno: to be tried again in
  * a while. */

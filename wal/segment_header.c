@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "wal/block.h"
+#include "wal/file_name.h"
 
 enum {
     OFFSET_MAGIC = 0,
@@ -25,26 +26,22 @@ enum {
 _Static_assert(OFFSET_HEADER_HASH + 8 == HF_SEGMENT_HEADER_BYTES, "the header ends with its hash");
 _Static_assert(HF_SEGMENT_HEADER_BYTES % HF_BLOCK_ALIGN_BYTES == 0, "blocks start aligned");
 
-#define NAME_DIGITS 16
 #define NAME_SUFFIX ".wal"
+
+_Static_assert(HF_SEGMENT_NAME_BYTES == HF_FILE_NUMBER_DIGITS + sizeof(NAME_SUFFIX),
+               "a name has room");
+_Static_assert(HF_SEGMENT_NUMBER_MAX == HF_FILE_NUMBER_MAX, "each number has a name");
 
 void hf_segment_name_format(uint64_t segment, char name[HF_SEGMENT_NAME_BYTES])
 {
-    HF_CHECK(segment >= 1 && segment <= HF_SEGMENT_NUMBER_MAX);
-    for (int digit = NAME_DIGITS - 1; digit >= 0; digit--, segment /= 10)
-        name[digit] = (char)('0' + segment % 10);
-    memcpy(name + NAME_DIGITS, NAME_SUFFIX, sizeof(NAME_SUFFIX));
+    HF_CHECK(segment >= 1);
+    hf_file_name_format(segment, NAME_SUFFIX, name);
 }
 
 bool hf_segment_name_parse(const char *name, uint64_t *segment)
 {
-    uint64_t number = 0;
-    for (int digit = 0; digit < NAME_DIGITS; digit++) {
-        if (name[digit] < '0' || name[digit] > '9')
-            return false;
-        number = number * 10 + (uint64_t)(name[digit] - '0');
-    }
-    if (strcmp(name + NAME_DIGITS, NAME_SUFFIX) != 0 || number == 0)
+    uint64_t number;
+    if (!hf_file_name_parse(name, NAME_SUFFIX, &number) || number == 0)
         return false;
     *segment = number;
     return true;

@@ -63,6 +63,7 @@ struct hf_tail_log hf_tail_log_of(const struct hf_log *log, const struct hf_rece
         .directory = log->segments.directory,
         .segment_bytes = log->segments.segment_bytes,
         .recent = recent,
+        .segments = &log->segments,
     };
     memcpy(of.log_id, log->segments.log_id, sizeof of.log_id);
     return of;
@@ -208,6 +209,12 @@ static bool is_header(const struct hf_tail_reader *reader, uint64_t offset, cons
            offset + block->block_bytes <= reader->log.segment_bytes;
 }
 
+/* The oldest segment that the log has not let go of; 0: whatever is there. */
+static uint64_t first_kept(const struct hf_tail_reader *reader)
+{
+    return reader->log.segments != NULL ? hf_segments_first(reader->log.segments) : 0;
+}
+
 /* ---- finding a place -------------------------------------------------------------------- */
 
 struct listing {
@@ -262,6 +269,9 @@ static enum hf_tail_read find_first(struct hf_tail_reader *reader, struct listin
         return fail(reader, 0, 0, "cannot list the directory: %s", strerror(-result));
     if (listing->first == 0)
         return fail(reader, 0, 0, "the directory holds no log");
+    /* What was not needed when the server was killed may stand there still, with gaps. */
+    if (listing->first < first_kept(reader))
+        listing->first = first_kept(reader);
     switch (probe(reader, listing->first, block)) {
     case STANDS_RIGHT:
         reader->first_lsn = block->first_lsn;
@@ -274,10 +284,8 @@ static enum hf_tail_read find_first(struct hf_tail_reader *reader, struct listin
     }
 }
 
-/* Finds the segment for `key`, and puts the tail to its beginning. RECORDS, NOT_KEPT (the first
- * segment then) or FAILED. */
-static enum hf_tail_read search(struct hf_tail *tail, struct hf_tail_reader *reader,
-                                const struct key *key)
+static enum hf_tail_read search_once(struct hf_tail *tail, struct hf_tail_reader *reader,
+                                     const struct key *key)
 {
     struct listing listing;
     struct hf_block block = {0};
@@ -310,6 +318,20 @@ static enum hf_tail_read search(struct hf_tail *tail, struct hf_tail_reader *rea
     tail->offset = HF_SEGMENT_HEADER_BYTES;
     tail->block_lsn = low_lsn;
     return kept ? HF_TAIL_RECORDS : HF_TAIL_NOT_KEPT;
+}
+
+/* Finds the segment for `key`, and puts the tail to its beginning. RECORDS, NOT_KEPT (the first
+ * segment then) or FAILED. */
+static enum hf_tail_read search(struct hf_tail *tail, struct hf_tail_reader *reader,
+                                const struct key *key)
+{
+    uint64_t first;
+    enum hf_tail_read read;
+    do {
+        first = first_kept(reader);
+        read = search_once(tail, reader, key);
+    } while (read == HF_TAIL_FAILED && first_kept(reader) != first); /* it went meanwhile */
+    return read;
 }
 
 void hf_tail_seek(struct hf_tail *tail, uint64_t lsn)
@@ -418,6 +440,18 @@ static enum hf_tail_read doubt(const struct hf_tail *tail, struct hf_tail_reader
     return HF_TAIL_AGAIN;
 }
 
+/* True if the log has let go of the tail's segment: its place is to be searched for anew. */
+static bool look_elsewhere(struct hf_tail *tail, struct hf_tail_reader *reader,
+                           struct allowance *allowance)
+{
+    if (tail->segment >= first_kept(reader))
+        return false;
+    leave_segment(reader);
+    tail->segment = 0;
+    *allowance = (struct allowance){.reads = 1};
+    return true;
+}
+
 static enum hf_tail_read look_in_files(struct hf_tail *tail, struct hf_tail_reader *reader,
                                        uint64_t limit_lsn, struct hf_tail_span *span)
 {
@@ -440,12 +474,16 @@ static enum hf_tail_read look_in_files(struct hf_tail *tail, struct hf_tail_read
         case STANDS_AHEAD:
             return HF_TAIL_AGAIN;
         case STANDS_MISSING:
+            if (look_elsewhere(tail, reader, &allowance))
+                continue;
             fail(reader, tail->segment, 0, "the segment is missing");
             tail->segment = 0;
             continue;
         case STANDS_UNREAD:
             return HF_TAIL_FAILED;
         case STANDS_OTHER:
+            if (look_elsewhere(tail, reader, &allowance))
+                continue;
             if (doubt(tail, reader, &allowance) == HF_TAIL_FAILED)
                 return HF_TAIL_FAILED;
             continue;

@@ -24,8 +24,10 @@
  * the segment is found by binary search, and the place in it by going along the headers of its
  * blocks. In sequence, reading costs one pread for every one to two MiB, after a few smaller ones.
  *
- * The oldest segment need not be number 1: old segments may be gone. A tail that asks for an LSN
- * before the first that is kept is told so.
+ * The oldest segment need not be number 1: old segments may be gone, and go at any time. What stands
+ * in their place proves that it is not they (a block names its segment), and whoever then asks finds
+ * that the oldest has another number. A tail that asks for an LSN before the first that is kept is
+ * told so.
  */
 #ifndef HF_WAL_TAIL_H
 #define HF_WAL_TAIL_H
@@ -47,6 +49,8 @@ struct hf_tail_log {
     uint8_t log_id[16];
     uint64_t segment_bytes;
     const struct hf_recent *recent; /* NULL: all is read from the files */
+    /* Of the log that is being written, which may let go of old ones; NULL: nothing goes. */
+    const struct hf_segments *segments;
 };
 
 /* What followed from an attempt to read. */

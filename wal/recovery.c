@@ -1,0 +1,375 @@
+/* Recovery; what it reads, and what it makes of damage, is told in recovery.h. */
+#include "wal/recovery.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wal/log.h"
+#include "wal/reader.h"
+#include "wal/segment_header.h"
+#include "wal/snapshot.h"
+
+/* How many records before it is replayed a record is announced. */
+#define ANNOUNCED_RECORDS 16
+
+#define ZERO_CHUNK_BYTES (1u << 20)
+
+/* Snapshots that are looked at: two are kept, and there may be leftovers. */
+#define MAX_SNAPSHOTS 16
+
+int hf_log_explain(char *error, int result, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error, HF_LOG_ERROR_BYTES, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+/* Where the log goes on after this block. */
+static void advance_tail(struct hf_log_tail *tail, const struct hf_block *block)
+{
+    if (block->offset == HF_SEGMENT_HEADER_BYTES)
+        tail->start = (struct hf_log_start){
+            .segment = block->segment,
+            .epoch = tail->epoch,
+            .sequence = tail->sequence,
+            .previous_hash = tail->previous_hash,
+            .next_lsn = tail->next_lsn,
+            .written_at_ns = tail->written_at_ns,
+        };
+    tail->epoch = block->epoch;
+    tail->sequence = block->sequence;
+    tail->previous_hash = block->header_hash;
+    tail->next_lsn = block->first_lsn + block->record_count;
+    if (tail->written_at_ns < block->written_at_ns)
+        tail->written_at_ns = block->written_at_ns;
+    tail->segment = block->segment;
+    tail->offset = block->offset + block->block_bytes;
+}
+
+static int replay_block(const struct hf_log_options *options, const struct hf_block_view *view,
+                        char *error)
+{
+    if (options->announce != NULL)
+        for (uint32_t i = 0; i < ANNOUNCED_RECORDS && i < view->header.record_count; i++)
+            options->announce(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
+    for (uint32_t i = 0; i < view->header.record_count; i++) {
+        uint32_t ahead = i + ANNOUNCED_RECORDS;
+        if (options->announce != NULL && ahead < view->header.record_count)
+            options->announce(options->replay_context,
+                              view->records + (size_t)ahead * HF_RECORD_BYTES);
+        const char *reason =
+            options->replay(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
+        if (reason != NULL)
+            return hf_log_explain(error, -EBADMSG,
+                                  "the record with LSN %llu in segment %llu of %s cannot "
+                                  "be replayed: %s; look closer with: holdfast-wal verify %s",
+                                  (unsigned long long)(view->header.first_lsn + i),
+                                  (unsigned long long)view->header.segment, options->directory,
+                                  reason, options->directory);
+    }
+    return 0;
+}
+
+/* Reads the whole log, hands every record over, and finds its tail. */
+static int read_log(const struct hf_log_options *options, struct hf_reader *reader,
+                    struct hf_log_recovery *recovery, struct hf_log_tail *tail, char *error)
+{
+    for (;;) {
+        struct hf_block_view view;
+        enum hf_read read = hf_reader_next(reader, &view);
+        const struct hf_finding *finding = hf_reader_finding(reader);
+        switch (read) {
+        case HF_READ_BLOCK: {
+            int result = replay_block(options, &view, error);
+            if (result != 0)
+                return result;
+            advance_tail(tail, &view.header);
+            recovery->blocks++;
+            recovery->records += view.header.record_count;
+            recovery->bytes += view.header.block_bytes;
+            recovery->stopped = (view.header.flags & HF_BLOCK_STOP) != 0;
+            break;
+        }
+        case HF_READ_END:
+            return 0;
+        case HF_READ_TORN:
+            recovery->cut_blocks = finding->cut_blocks;
+            recovery->cut_bytes = finding->cut_bytes;
+            recovery->stopped = false;
+            fprintf(stderr,
+                    "holdfast: log: torn tail cut (writes in flight at the crash, none of "
+                    "them acknowledged): %s\n",
+                    finding->text);
+            return 0;
+        case HF_READ_CORRUPT:
+            return hf_log_explain(error, -EBADMSG,
+                                  "the log in %s is damaged, refusing to start: %s; look "
+                                  "closer with: holdfast-wal verify %s",
+                                  options->directory, finding->text, options->directory);
+        case HF_READ_ERROR:
+            return hf_log_explain(error, finding->error, "cannot read the log in %s: %s",
+                                  options->directory, finding->text);
+        }
+    }
+}
+
+/* Writes zeros from `offset` to `end` in one segment, and syncs. */
+static int zero_range(struct hf_io *io, const char *directory, uint64_t number, uint64_t offset,
+                      uint64_t end, const uint8_t *zeros)
+{
+    struct hf_segment segment;
+    int result = hf_segment_open(io, directory, number, &segment);
+    if (result != 0)
+        return result;
+    while (result == 0 && offset < end) {
+        uint64_t left = end - offset;
+        size_t bytes = left < ZERO_CHUNK_BYTES ? (size_t)left : ZERO_CHUNK_BYTES;
+        result = io->write_at(io, segment.file, zeros, bytes, offset);
+        offset += bytes;
+    }
+    if (result == 0)
+        result = io->sync_file(io, segment.file);
+    io->close_file(io, segment.file);
+    return result;
+}
+
+/*
+ * Zeroes what stands behind the tail, before anything new is written. So residue of a torn tail
+ * never stands beside a newer block, and what follows the log's end is zero, always. A crash in the
+ * middle leaves a tail that is torn at the same place.
+ */
+static int cut_tail(struct hf_io *io, const char *directory, const struct hf_log_tail *tail,
+                    const struct hf_log_files *files, uint64_t cut_bytes, char *error)
+{
+    uint8_t *zeros = aligned_alloc(HF_BLOCK_ALIGN_BYTES, ZERO_CHUNK_BYTES);
+    if (zeros == NULL)
+        return hf_log_explain(error, -ENOMEM, "out of memory");
+    memset(zeros, 0, ZERO_CHUNK_BYTES);
+    uint64_t end = tail->offset + cut_bytes + HF_BLOCK_ALIGN_BYTES - 1;
+    end -= end % HF_BLOCK_ALIGN_BYTES;
+    int result = 0;
+    /* The last segment first: as long as anything is left, the tail is still torn where it was. */
+    if (end > files->segment_bytes) {
+        end = files->segment_bytes;
+        for (uint64_t number = files->last_segment; number > tail->segment && result == 0; number--)
+            result = zero_range(io, directory, number, HF_SEGMENT_HEADER_BYTES,
+                                files->segment_bytes, zeros);
+    }
+    if (result == 0)
+        result = zero_range(io, directory, tail->segment, tail->offset, end, zeros);
+    free(zeros);
+    if (result != 0)
+        return hf_log_explain(error, result, "cannot cut the torn tail of the log in %s: %s",
+                              directory, strerror(-result));
+    return 0;
+}
+
+/* ---- snapshots ---- */
+
+static void describe(const struct hf_snapshot_header *header, struct hf_log_snapshot *snapshot)
+{
+    *snapshot = (struct hf_log_snapshot){
+        .last_lsn = header->last_lsn,
+        .segment = header->start.segment,
+        .made_at_ns = header->made_at_ns,
+        .bytes = header->file_bytes,
+    };
+}
+
+/* Hands over the records of one group. */
+static int restore_group(const struct hf_log_options *options,
+                         const struct hf_snapshot_header *header,
+                         const struct hf_snapshot_view *view, char *error)
+{
+    for (uint32_t i = 0; i < view->record_count; i++) {
+        const char *reason =
+            options->restore(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES,
+                             header->log_time_ns);
+        if (reason != NULL)
+            return hf_log_explain(error, -EBADMSG,
+                                  "record %llu of the snapshot up to LSN %llu in %s cannot be "
+                                  "restored: %s; look closer with: holdfast-wal verify %s",
+                                  (unsigned long long)view->first + i,
+                                  (unsigned long long)header->last_lsn, options->directory, reason,
+                                  options->directory);
+    }
+    return 0;
+}
+
+/* Where the log goes on behind a snapshot. */
+static void begin_behind(const struct hf_snapshot_header *header, struct hf_log_tail *tail)
+{
+    *tail = (struct hf_log_tail){
+        .epoch = header->start.epoch,
+        .sequence = header->start.sequence,
+        .previous_hash = header->start.previous_hash,
+        .next_lsn = header->start.next_lsn,
+        .written_at_ns = header->start.written_at_ns,
+        .segment = header->start.segment,
+        .offset = HF_SEGMENT_HEADER_BYTES,
+        .start = header->start,
+    };
+    memcpy(tail->log_id, header->log_id, sizeof tail->log_id);
+    if (tail->written_at_ns < header->made_at_ns)
+        tail->written_at_ns = header->made_at_ns;
+}
+
+/* Reads one snapshot and hands it over. END: all of it is right; *tail is where the log goes on. */
+static enum hf_snapshot_read read_snapshot(const struct hf_log_options *options, uint64_t last_lsn,
+                                           struct hf_log_recovery *recovery,
+                                           struct hf_log_tail *tail, int *result, char *error)
+{
+    struct hf_snapshot *snapshot;
+    struct hf_snapshot_finding finding;
+    enum hf_snapshot_read read =
+        hf_snapshot_open(options->io, options->directory, last_lsn, true, &snapshot, &finding);
+    if (read == HF_SNAPSHOT_RIGHT) {
+        const struct hf_snapshot_header *header = hf_snapshot_header(snapshot);
+        struct hf_snapshot_view view;
+        while ((read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT && *result == 0)
+            *result = restore_group(options, header, &view, error);
+        finding = *hf_snapshot_finding(snapshot);
+        if (read == HF_SNAPSHOT_END) {
+            describe(header, &recovery->snapshot);
+            recovery->snapshot_records = header->records;
+            begin_behind(header, tail);
+        }
+        hf_snapshot_close(snapshot);
+    }
+    if (read == HF_SNAPSHOT_NEWER || read == HF_SNAPSHOT_ERROR)
+        *result =
+            hf_log_explain(error, read == HF_SNAPSHOT_ERROR ? finding.error : -EBADMSG,
+                           "cannot read a snapshot in %s: %s", options->directory, finding.text);
+    if (read == HF_SNAPSHOT_CORRUPT)
+        fprintf(
+            stderr,
+            "holdfast: log: a snapshot in %s is damaged, going on with what was before it: %s\n",
+            options->directory, finding.text);
+    return read;
+}
+
+/* Of the snapshot before the one that was read, what its header says; if that is right. */
+static void look_at_older(const struct hf_log_options *options, uint64_t last_lsn,
+                          struct hf_log_snapshot *older)
+{
+    struct hf_snapshot *snapshot;
+    struct hf_snapshot_finding finding;
+    if (hf_snapshot_open(options->io, options->directory, last_lsn, true, &snapshot, &finding) !=
+        HF_SNAPSHOT_RIGHT)
+        return;
+    describe(hf_snapshot_header(snapshot), older);
+    hf_snapshot_close(snapshot);
+}
+
+/* Reads the newest snapshot that is right. *tail stays as it is if there is none. */
+static int read_newest_snapshot(const struct hf_log_options *options,
+                                struct hf_log_recovery *recovery, struct hf_log_tail *tail,
+                                char *error)
+{
+    uint64_t last_lsns[MAX_SNAPSHOTS];
+    int count = hf_snapshots_list(options->io, options->directory, last_lsns, MAX_SNAPSHOTS);
+    if (count < 0)
+        return hf_log_explain(error, count, "cannot list %s: %s", options->directory,
+                              strerror(-count));
+    for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {
+        int result = 0;
+        enum hf_snapshot_read read =
+            read_snapshot(options, last_lsns[i], recovery, tail, &result, error);
+        if (result != 0)
+            return result;
+        if (read == HF_SNAPSHOT_END) {
+            if (i + 1 < count && i + 1 < MAX_SNAPSHOTS)
+                look_at_older(options, last_lsns[i + 1], &recovery->older);
+            return 0;
+        }
+        recovery->damaged_snapshots++;
+    }
+    return 0;
+}
+
+/* What the snapshot attests must be there. */
+static int check_attested(const struct hf_log_options *options,
+                          const struct hf_log_recovery *recovery, const struct hf_log_tail *tail,
+                          const struct hf_log_files *files, char *error)
+{
+    if (recovery->snapshot.last_lsn == 0)
+        return 0;
+    if (memcmp(files->log_id, tail->log_id, sizeof tail->log_id) != 0)
+        return hf_log_explain(error, -EBADMSG,
+                              "the log in %s is damaged, refusing to start: its snapshot up to LSN "
+                              "%llu is of another log than segment %llu; put back the files that "
+                              "belong together",
+                              options->directory, (unsigned long long)recovery->snapshot.last_lsn,
+                              (unsigned long long)files->first_segment);
+    return 0;
+}
+
+static int check_end(const struct hf_log_options *options, const struct hf_log_recovery *recovery,
+                     const struct hf_log_tail *tail, char *error)
+{
+    if (tail->next_lsn > recovery->snapshot.last_lsn)
+        return 0;
+    return hf_log_explain(
+        error, -EBADMSG,
+        "the log in %s is damaged, refusing to start: it ends with LSN %llu in "
+        "segment %llu at %u, but its snapshot attests that all up to LSN %llu was "
+        "durable; look closer with: holdfast-wal verify %s",
+        options->directory, (unsigned long long)tail->next_lsn - 1,
+        (unsigned long long)tail->segment, tail->offset,
+        (unsigned long long)recovery->snapshot.last_lsn, options->directory);
+}
+
+/* ---- all of it ---- */
+
+/* The log behind the snapshot, to its end. */
+static int read_tail(const struct hf_log_options *options, struct hf_log_recovery *recovery,
+                     struct hf_log_tail *tail, struct hf_log_files *files, char *error)
+{
+    struct hf_reader *reader;
+    struct hf_finding finding;
+    bool behind_snapshot = recovery->snapshot.last_lsn != 0;
+    int result = hf_reader_open(options->io, options->directory, true,
+                                behind_snapshot ? &tail->start : NULL, &reader, &finding);
+    if (result != 0)
+        return hf_log_explain(error, result, "cannot open the log in %s: %s", options->directory,
+                              finding.text);
+    *files = *hf_reader_files(reader);
+    result = check_attested(options, recovery, tail, files, error);
+    memcpy(tail->log_id, files->log_id, sizeof tail->log_id);
+    if (result == 0)
+        result = read_log(options, reader, recovery, tail, error);
+    hf_reader_close(reader);
+    return result;
+}
+
+int hf_recover(const struct hf_log_options *options, struct hf_log_recovery *recovery,
+               struct hf_log_tail *tail, struct hf_log_files *files, char *error)
+{
+    uint64_t started_ns = hf_monotonic_now_ns();
+    *tail = (struct hf_log_tail){
+        .segment = 1,
+        .offset = HF_SEGMENT_HEADER_BYTES,
+        .next_lsn = 1,
+        .start = {.segment = 1, .next_lsn = 1},
+    };
+    int result = read_newest_snapshot(options, recovery, tail, error);
+    if (result == 0)
+        result = read_tail(options, recovery, tail, files, error);
+    if (result == 0)
+        result = check_end(options, recovery, tail, error);
+    const char *reason = result == 0 ? options->replay_end(options->replay_context) : NULL;
+    if (reason != NULL)
+        return hf_log_explain(error, -EBADMSG,
+                              "the log in %s is damaged, refusing to start: %s; look closer with: "
+                              "holdfast-wal verify %s",
+                              options->directory, reason, options->directory);
+    if (result == 0 && recovery->cut_bytes != 0)
+        result = cut_tail(options->io, options->directory, tail, files, recovery->cut_bytes, error);
+    recovery->duration_ns = hf_monotonic_now_ns() - started_ns;
+    return result;
+}
