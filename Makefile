@@ -43,7 +43,7 @@ EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper
 LIB      = $(BUILD)/libholdfast.a
 TEST_LIB = $(BUILD)/libtest.a
 MODEL_LIB = $(BUILD)/libmodel.a
-PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-expiry holdfast-demo)
+PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-expiry holdfast-floor holdfast-demo)
 STRESS   = $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(STRESS_SRC))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MODEL    = $(BUILD)/model $(BUILD)/linearizability
@@ -98,6 +98,10 @@ $(BUILD)/holdfast-wal: $(call object,$(WAL_SRC)) $(LIB)
 	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/holdfast-bench: $(call object,bench/holdfast-bench.c $(LOAD_SRC)) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast-floor: $(call object,bench/floor.c) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
