@@ -24,7 +24,8 @@
  *   112  u64  groups
  *   120  u64  file_bytes
  *   128  u64  made_at_ns       when it was begun: stands in each group, too
- *   136  u64  log_time_ns      the newest date in any record of the log up to last_lsn
+ *   136  u64  log_time_ns      the newest date in any record before start.next_lsn, or a newer one
+ *                              up to last_lsn
  *   144  u64  retain_ns        the server's retention then; information
  *   152  u64  segment_bytes    of the log
  *   160  16   origin_log_id    the log that this one was made from; zero: none

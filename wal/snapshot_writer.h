@@ -57,7 +57,8 @@ void hf_snapshot_writer_add(struct hf_snapshot_writer *writer, uint32_t records)
 
 /*
  * All records were added, the log's last LSN is `last_lsn`, no less than that of any record, and all
- * up to it is durable. log_time_ns: the newest date in the log up to there. Writes nothing yet.
+ * up to it is durable. log_time_ns: the newest date in the log before start.next_lsn, or a newer one
+ * up to last_lsn. Writes nothing yet.
  */
 void hf_snapshot_writer_finish(struct hf_snapshot_writer *writer, uint64_t last_lsn,
                                uint64_t log_time_ns);

@@ -156,12 +156,12 @@ void hf_built_forge_header(uint8_t *file)
     hf_put_u64(file + 4088, XXH3_64bits(file, 4088));
 }
 
-void hf_built_forge_group(uint8_t *file, uint64_t offset)
+void hf_built_forge_group(uint8_t *file, uint64_t file_bytes, uint64_t offset)
 {
     uint8_t *group = file + offset;
-    uint32_t record_count = hf_get_u32(group + 64);
-    if (record_count <= HF_SNAPSHOT_GROUP_RECORDS)
-        hf_put_u64(group + 112, XXH3_64bits(group + 128, (size_t)record_count * HF_RECORD_BYTES));
+    size_t records_bytes = (size_t)hf_get_u32(group + 64) * HF_RECORD_BYTES;
+    if (records_bytes <= file_bytes - offset - HF_SNAPSHOT_GROUP_HEADER_BYTES)
+        hf_put_u64(group + 112, XXH3_64bits(group + 128, records_bytes));
     hf_put_u64(group + 120, XXH3_64bits(group, 120));
 }
 
@@ -171,7 +171,7 @@ void hf_built_forge_all(uint8_t *file, uint64_t file_bytes)
     for (uint64_t offset = HF_SNAPSHOT_HEADER_BYTES; offset < file_bytes;
          offset += HF_SNAPSHOT_GROUP_BYTES) {
         hf_put_u64(file + offset + 56, previous_hash);
-        hf_built_forge_group(file, offset);
+        hf_built_forge_group(file, file_bytes, offset);
         previous_hash = hf_get_u64(file + offset + 120);
     }
     hf_put_u64(file + 184, previous_hash);

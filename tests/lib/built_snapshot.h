@@ -56,9 +56,10 @@ struct hf_built_walk hf_built_read(struct hf_io *io, const char *directory, uint
 /* The snapshot's file in memory. */
 struct hf_memory_file *hf_built_file(struct hf_memory_io *disk, uint64_t last_lsn);
 
-/* Make the hash of the header right; of the group at `offset`, both of them. */
+/* Make the hash of the header right; of the group at `offset`, both of them, as far as the records
+ * that it claims are within the file. */
 void hf_built_forge_header(uint8_t *file);
-void hf_built_forge_group(uint8_t *file, uint64_t offset);
+void hf_built_forge_group(uint8_t *file, uint64_t file_bytes, uint64_t offset);
 
 /* Makes all hashes and links of the file right: whatever else is wrong, no checksum tells. */
 void hf_built_forge_all(uint8_t *file, uint64_t file_bytes);

@@ -366,7 +366,7 @@ Test(snapshot, groups_of_another_snapshot_of_the_log_are_found)
         copy_group(bytes, index, others, index);
         expect_corrupt(header.last_lsn, place_of(index), "found a group of another snapshot");
         hf_put_u64(bytes + place_of(index) + 32, MADE_AT);
-        hf_built_forge_group(bytes, place_of(index));
+        hf_built_forge_group(bytes, header.file_bytes, place_of(index));
         struct hf_built_walk walk = read_forged(header.last_lsn);
         cr_expect_eq(walk.end, HF_SNAPSHOT_CORRUPT);
         cr_expect_eq(walk.finding.offset, place_of(1), "%s", walk.finding.text);
@@ -379,7 +379,7 @@ Test(snapshot, groups_of_another_snapshot_of_the_log_are_found)
     copy_group(bytes, 1, others, 1);
     hf_put_u64(bytes + place_of(1) + 32, MADE_AT);
     hf_put_u64(bytes + place_of(1) + 56, hf_get_u64(bytes + place_of(0) + 120));
-    hf_built_forge_group(bytes, place_of(1));
+    hf_built_forge_group(bytes, header.file_bytes, place_of(1));
     expect_corrupt(header.last_lsn, place_of(1), "found another last one");
     free(others);
     free(right);
@@ -448,7 +448,7 @@ Test(snapshot, the_first_group_continues_nothing)
     struct hf_snapshot_header header = build(MADE_AT, 2, 0);
     uint8_t *bytes = hf_built_file(&disk, header.last_lsn)->bytes;
     hf_put_u64(bytes + 4096 + 56, 1);
-    hf_built_forge_group(bytes, 4096);
+    hf_built_forge_group(bytes, header.file_bytes, 4096);
     hf_put_u64(bytes + 184, hf_get_u64(bytes + 4096 + 120));
     hf_built_forge_header(bytes);
     expect_corrupt(header.last_lsn, 4096, "found it behind another group");
