@@ -380,6 +380,32 @@ Test(snapshot_header, a_group_is_as_large_as_its_records)
     cr_expect_eq(hf_snapshot_group_bytes(2047), 262144);
 }
 
+Test(snapshot_header, numbers_of_records_of_a_group_are_limited)
+{
+    /* No record, one, as many as there may be, and one more; the size of the group fits them. */
+    static const struct {
+        uint32_t record_count;
+        enum hf_snapshot_fault fault;
+    } cases[] = {
+        {0, HF_SNAPSHOT_BAD_FIELD},
+        {1, HF_SNAPSHOT_VALID},
+        {2047, HF_SNAPSHOT_VALID},
+        {2048, HF_SNAPSHOT_BAD_FIELD},
+    };
+    uint8_t *bytes = calloc(1, HF_SNAPSHOT_GROUP_BYTES);
+    cr_assert_not_null(bytes);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct hf_snapshot_group group = {.record_count = 1}, found;
+        hf_snapshot_group_seal(bytes, &group);
+        hf_put_u32(bytes + 64, cases[i].record_count);
+        hf_put_u32(bytes + 68, hf_snapshot_group_bytes(cases[i].record_count));
+        hf_put_u64(bytes + 120, XXH3_64bits(bytes, 120));
+        cr_expect_eq(hf_snapshot_group_read_header(bytes, &found), cases[i].fault, "%u records",
+                     cases[i].record_count);
+    }
+    free(bytes);
+}
+
 Test(snapshot_header, names_of_other_files_are_no_snapshots)
 {
     /* What may lie about in the directory of a log. */

@@ -485,9 +485,16 @@ Test(snapshot_writer, a_record_newer_than_the_snapshot_is_refused, .signal = SIG
     hf_snapshot_writer_finish(writer, 59, 0);
 }
 
-Test(snapshot_writer, more_records_than_there_is_room_for_are_refused, .signal = SIGABRT)
+Test(snapshot_writer, a_record_behind_the_end_is_refused, .signal = SIGABRT)
 {
-    hf_snapshot_writer_add(open_writer(MADE_AT), FULL + 1);
+    /* It was filled in before finish() was called, and is entered after. */
+    struct hf_snapshot_writer *writer = open_writer(MADE_AT);
+    add_record(writer, 2, 127, 0);
+    uint32_t room;
+    uint8_t *record = hf_snapshot_writer_room(writer, &room);
+    memcpy(record, record - HF_RECORD_BYTES, HF_RECORD_BYTES);
+    hf_snapshot_writer_finish(writer, 59, 0);
+    hf_snapshot_writer_add(writer, 1);
 }
 
 Test(snapshot_writer, a_start_that_cannot_be_is_refused_at_once, .signal = SIGABRT)
