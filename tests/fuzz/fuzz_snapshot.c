@@ -7,8 +7,8 @@
  *
  * What must hold:
  *   - an accepted header is encoded to the same bytes again; so is an accepted group's;
- *   - a file of which any byte was changed, or which is shorter, is refused, and never as one of a
- *     newer format;
+ *   - a file of which any byte was changed, or which is shorter or longer, is refused, and never as
+ *     one of a newer format;
  *   - what was given before that are the groups before the first changed byte, as they were written;
  *   - with right hashes over wrong bytes it is whatever it is; but what is given obeys the header,
  *     and at the END it is all that the header says.
@@ -22,6 +22,7 @@
 
 #define GROUPS     4
 #define READ_EVERY 20
+#define SURPLUS    8192 /* bytes that the file may be too long */
 #define ENDS       (HF_SNAPSHOT_ERROR + 1)
 
 /* The snapshot as it was written, and its file as it is now. */
@@ -50,6 +51,10 @@ static void open_target(struct hf_fuzz *fuzz, struct target *target)
     target->right = malloc(target->header.file_bytes);
     HF_FUZZ_CHECK(fuzz, target->right);
     memcpy(target->right, target->file->bytes, target->header.file_bytes);
+    /* Room for it to become longer: the disk frees what it has. */
+    target->file->bytes = realloc(target->file->bytes, target->header.file_bytes + SURPLUS);
+    HF_FUZZ_CHECK(fuzz, target->file->bytes);
+    memset(target->file->bytes + target->header.file_bytes, 0, SURPLUS);
 }
 
 /* ---- headers ---------------------------------------------------------------------------- */
@@ -97,6 +102,26 @@ static void spoil_header(struct hf_fuzz *fuzz, uint8_t *bytes, size_t header_byt
     hf_fuzz_spoil(fuzz, bytes, count);
 }
 
+/* What must hold of an accepted header. */
+static void check_header(struct hf_fuzz *fuzz, const struct hf_snapshot_header *header)
+{
+    const struct hf_log_start *start = &header->start;
+    HF_FUZZ_CHECK(fuzz, header->last_lsn <= 9999999999999999ull);
+    HF_FUZZ_CHECK(fuzz, start->segment >= 1 && start->segment <= 9999999999999999ull);
+    HF_FUZZ_CHECK(fuzz, start->next_lsn >= 1 && start->next_lsn <= header->last_lsn + 1);
+    HF_FUZZ_CHECK(fuzz, start->epoch <= header->epoch);
+    HF_FUZZ_CHECK(fuzz, (start->epoch == 0) == (start->sequence == 0));
+    HF_FUZZ_CHECK(fuzz, start->sequence != 0 || start->previous_hash == 0);
+    HF_FUZZ_CHECK(fuzz, header->inventories <= header->records);
+    HF_FUZZ_CHECK(fuzz, header->groups == header->records / 2047 + (header->records % 2047 != 0));
+    HF_FUZZ_CHECK(fuzz, header->file_bytes % 4096 == 0);
+    HF_FUZZ_CHECK(fuzz, header->file_bytes / 4096 >= 1 + header->records / 32);
+    HF_FUZZ_CHECK(fuzz, header->file_bytes / 4096 <= 1 + header->groups * 64);
+    HF_FUZZ_CHECK(fuzz, header->groups != 0 || header->last_group_hash == 0);
+    HF_FUZZ_CHECK(fuzz, header->origin_last_lsn < start->next_lsn);
+    HF_FUZZ_CHECK(fuzz, memcmp(header->origin_log_id, header->log_id, 16) != 0);
+}
+
 /* True if the header was accepted. */
 static bool fuzz_header(struct hf_fuzz *fuzz)
 {
@@ -117,6 +142,7 @@ static bool fuzz_header(struct hf_fuzz *fuzz)
     enum hf_snapshot_fault fault = hf_snapshot_header_decode(bytes, &header);
     HF_FUZZ_CHECK(fuzz, fault != HF_SNAPSHOT_BAD_HASH);
     if (fault == HF_SNAPSHOT_VALID) {
+        check_header(fuzz, &header);
         memset(again, 0xaa, sizeof again);
         hf_snapshot_header_encode(again, &header);
         HF_FUZZ_CHECK(fuzz, memcmp(again, bytes, sizeof again) == 0);
@@ -276,24 +302,44 @@ static void expect_as_changed(struct hf_fuzz *fuzz, struct target *target)
                (at - HF_SNAPSHOT_HEADER_BYTES) / HF_SNAPSHOT_GROUP_BYTES);
 }
 
-/* Too short, also by a byte; the disk in memory has no bytes behind its files. */
+/* Too short or too long, also by a byte. */
 static void fuzz_size(struct hf_fuzz *fuzz, struct target *target)
 {
-    uint64_t cut = hf_fuzz_one_in(fuzz, 4) ? 1 + hf_fuzz_below(fuzz, 4096)
-                                           : 1 + hf_fuzz_below(fuzz, target->header.file_bytes);
-    target->file->file_bytes -= cut < target->file->file_bytes ? cut : target->file->file_bytes;
+    uint64_t right = target->header.file_bytes;
+    uint64_t wrong = hf_fuzz_one_in(fuzz, 2) ? hf_fuzz_below(fuzz, right)
+                                             : right - 4096 + hf_fuzz_below(fuzz, 4096 + SURPLUS);
+    target->file->file_bytes = wrong + (wrong == right);
     expect(fuzz, target, HF_SNAPSHOT_CORRUPT, 0);
-    target->file->file_bytes = target->header.file_bytes;
+    target->file->file_bytes = right;
+}
+
+/* Numbers that say how much there is, and where. */
+static void spoil_counts(struct hf_fuzz *fuzz, struct target *target)
+{
+    uint8_t *group = target->file->bytes + place_of(hf_fuzz_below(fuzz, GROUPS));
+    if (hf_fuzz_one_in(fuzz, 2))
+        hf_fuzz_spoil(fuzz, group + 40, 32);
+    else
+        hf_put_u32(group + 64, hf_get_u32(group + 64) + (uint32_t)hf_fuzz_below(fuzz, 5) - 2);
+    if (hf_fuzz_one_in(fuzz, 4))
+        hf_fuzz_spoil(fuzz, target->file->bytes + 96, 32);
 }
 
 /* Wrong bytes under right hashes: of the header, of a group, or of all and all links. */
 static enum hf_snapshot_read fuzz_forged(struct hf_fuzz *fuzz, struct target *target)
 {
     uint64_t groups;
-    if (hf_fuzz_one_in(fuzz, 4))
+    switch (hf_fuzz_below(fuzz, 4)) {
+    case 0:
         hf_fuzz_spoil(fuzz, target->file->bytes + 8, 4); /* format and header_bytes */
-    else
+        break;
+    case 1:
+        spoil_counts(fuzz, target);
+        break;
+    default:
         spoil_anywhere(fuzz, target);
+        break;
+    }
     switch (hf_fuzz_below(fuzz, 3)) {
     case 0:
         hf_built_forge_header(target->file->bytes);

@@ -340,6 +340,19 @@ Test(snapshot_header, fields_at_their_limits_are_told_apart)
     }
 }
 
+Test(snapshot_header, a_log_without_an_id_is_refused)
+{
+    /* It would be its own origin. */
+    uint8_t bytes[HF_SNAPSHOT_HEADER_BYTES];
+    struct hf_snapshot_header header = any_header();
+    memset(header.origin_log_id, 0, sizeof(header.origin_log_id));
+    header.origin_last_lsn = 0;
+    hf_snapshot_header_encode(bytes, &header);
+    memset(bytes + 16, 0, 16);
+    hf_put_u64(bytes + 4088, XXH3_64bits(bytes, 4088));
+    cr_expect_eq(hf_snapshot_header_decode(bytes, &header), HF_SNAPSHOT_BAD_FIELD);
+}
+
 Test(snapshot_header, so_many_records_that_no_file_holds_them_are_refused)
 {
     /* Numbers whose bytes would not fit in 64 bits, and the largest that is counted with. */
