@@ -24,9 +24,9 @@ struct hf_snapshot {
     uint64_t last_lsn;
     struct hf_snapshot_header header; /* all zero until it was judged */
 
-    uint8_t *buffer;           /* HF_SNAPSHOT_READ_GROUPS groups, read at once */
-    uint64_t index;            /* of the next group */
-    uint64_t offset;           /* where it stands */
+    uint8_t *buffer; /* HF_SNAPSHOT_READ_GROUPS groups, or all that there are: read at once */
+    uint64_t index;  /* of the next group */
+    uint64_t offset; /* where it stands */
     uint64_t previous_hash;    /* header_hash of the one before */
     enum hf_snapshot_read end; /* HF_SNAPSHOT_RIGHT: not there yet */
     struct hf_snapshot_finding finding;
@@ -115,6 +115,13 @@ static enum hf_snapshot_read enter(struct hf_snapshot *snapshot, const char *dir
         return finish(snapshot, HF_SNAPSHOT_CORRUPT, 0,
                       "expected the header of a snapshot, found a file of %llu bytes",
                       (unsigned long long)file_bytes);
+    /* Of a small file there is less to read at once. */
+    size_t buffer_bytes = HF_SNAPSHOT_READ_BYTES;
+    if (file_bytes < buffer_bytes)
+        buffer_bytes = (size_t)(file_bytes - file_bytes % HF_BLOCK_ALIGN_BYTES);
+    snapshot->buffer = aligned_alloc(HF_BLOCK_ALIGN_BYTES, buffer_bytes);
+    if (snapshot->buffer == NULL)
+        return finish_unreadable(snapshot, 0, "read", -ENOMEM);
     enum hf_snapshot_read read = load(snapshot, HF_SNAPSHOT_HEADER_BYTES, 0);
     return read == HF_SNAPSHOT_RIGHT ? judge_header(snapshot, snapshot->buffer, file_bytes) : read;
 }
@@ -132,22 +139,16 @@ enum hf_snapshot_read hf_snapshot_open(struct hf_io *io, const char *directory, 
         .io = io,
         .file = -1,
         .last_lsn = last_lsn,
-        .buffer = aligned_alloc(HF_BLOCK_ALIGN_BYTES, HF_SNAPSHOT_READ_BYTES),
         .offset = HF_SNAPSHOT_HEADER_BYTES,
         .end = HF_SNAPSHOT_RIGHT,
     };
     hf_snapshot_name_format(last_lsn, snapshot->name);
-    enum hf_snapshot_read read = HF_SNAPSHOT_ERROR;
-    if (snapshot->buffer == NULL)
-        goto close_snapshot;
-    read = enter(snapshot, directory, direct);
+    enum hf_snapshot_read read = enter(snapshot, directory, direct);
     *finding = snapshot->finding;
-    if (read != HF_SNAPSHOT_RIGHT)
-        goto close_snapshot;
-    *opened = snapshot;
-    return HF_SNAPSHOT_RIGHT;
-close_snapshot:
-    hf_snapshot_close(snapshot);
+    if (read == HF_SNAPSHOT_RIGHT)
+        *opened = snapshot;
+    else
+        hf_snapshot_close(snapshot);
     return read;
 }
 

@@ -180,7 +180,7 @@ Test(snapshot, a_real_disk_holds_it)
 
 /* ---- changed bytes ---------------------------------------------------------------------- */
 
-Test(snapshot, every_flipped_bit_is_found, .timeout = 120)
+Test(snapshot, every_flipped_bit_is_found, .timeout = 300)
 {
     /* A snapshot of an inventory and two reservations, padding included: each bit of its 8192 bytes
      * is turned over once. */
@@ -200,7 +200,7 @@ Test(snapshot, every_flipped_bit_is_found, .timeout = 120)
     expect_right(header.last_lsn);
 }
 
-Test(snapshot, every_byte_made_zero_or_ones_is_found, .timeout = 120)
+Test(snapshot, every_byte_made_zero_or_ones_is_found, .timeout = 300)
 {
     /* The same snapshot: each byte as it reads when it is lost, unless it was just that. */
     struct hf_snapshot_header header = build(MADE_AT, 3, 1);
@@ -216,7 +216,7 @@ Test(snapshot, every_byte_made_zero_or_ones_is_found, .timeout = 120)
     }
 }
 
-Test(snapshot, damage_in_a_later_group_is_found_there, .timeout = 120)
+Test(snapshot, damage_in_a_later_group_is_found_there, .timeout = 300)
 {
     /* Three groups; a bit of each 97th byte of the second and third one is turned over. What stands
      * before the damaged group is given, nothing behind. */
