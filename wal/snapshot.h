@@ -8,8 +8,8 @@
  * met is of a snapshot that is not right, and whoever built something of it begins anew, with
  * another snapshot.
  *
- * It never writes, takes no lock, and may run beside a live server: a snapshot never changes once it
- * has its name. It may be removed meanwhile; what is open can be read to its end all the same.
+ * It never writes, takes no lock, and may run beside a live server: a snapshot never changes once
+ * it has its name. It may be removed meanwhile; what is open can be read to its end all the same.
  *
  * Reads are large and, with `direct`, past the page cache. Memory: HF_SNAPSHOT_READ_BYTES, less if
  * the file is smaller.
@@ -52,8 +52,8 @@ struct hf_snapshot_view {
 };
 
 /*
- * Opens the snapshot up to `last_lsn` and judges its header; whose log it is of, the caller asks the
- * header. RIGHT: *snapshot is to be closed by the caller. Else it is NULL, and *finding tells why.
+ * Opens the snapshot up to `last_lsn` and judges its header; whose log it is of, the caller asks
+ * the header. RIGHT: *snapshot is to be closed by the caller. Else it is NULL, and *finding tells why.
  * Blocks.
  */
 enum hf_snapshot_read hf_snapshot_open(struct hf_io *io, const char *directory, uint64_t last_lsn,

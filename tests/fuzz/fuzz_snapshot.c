@@ -1,7 +1,7 @@
 /*
  * Spoiled headers, groups and whole files into all that reads a snapshot.
  *
- * A snapshot is made from the seed, on a disk in memory: four groups, of which the last is not full.
+ * A snapshot is made from the seed, on a disk in memory: four groups, the last of them not full.
  * Every round spoils a header and the header of a group, in memory of exactly their size; every
  * 20th spoils the file, reads it, and mends it again.
  *
@@ -9,7 +9,8 @@
  *   - an accepted header is encoded to the same bytes again; so is an accepted group's;
  *   - a file of which any byte was changed, or which is shorter or longer, is refused, and never as
  *     one of a newer format;
- *   - what was given before that are the groups before the first changed byte, as they were written;
+ *   - what was given before that are the groups before the first changed byte, as they were
+ *     written;
  *   - with right hashes over wrong bytes it is whatever it is; but what is given obeys the header,
  *     and at the END it is all that the header says.
  */

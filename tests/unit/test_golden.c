@@ -255,7 +255,7 @@ Test(golden, a_log_of_version_0_1_0_is_read)
 
 Test(golden, a_log_with_every_kind_of_record_is_read)
 {
-    /* Three runs; every state, settings, a chain, an offer, an event, a lapsed hold confirmed anew. */
+    /* Three runs; every state, settings, a chain, an offer, an event, a lapsed hold taken anew. */
     check_golden(&log_of_all_kinds);
     check_tool(&log_of_all_kinds);
     check_server(&log_of_all_kinds);
@@ -295,7 +295,8 @@ static struct hf_image find_image(const struct golden *golden, uint64_t lsn)
 
 Test(golden, fields_of_version_0_1_0_are_where_they_were)
 {
-    /* An inventory, and a reservation of two units that was granted when one had been given back. */
+    /* An inventory, a reservation of two units, granted when one had been given back, and a
+     * cancelled one. */
     struct hf_image image = find_image(&log_of_0_1_0, 1);
     cr_expect_eq(image.inventory.inventory_id, 42);
     cr_expect_eq(image.inventory.product_id, 9);

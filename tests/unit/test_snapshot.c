@@ -538,7 +538,7 @@ Test(snapshot, a_snapshot_under_another_name_is_damaged)
     cr_expect_eq(read_back(header.last_lsn).finding.error, -ENOENT);
 }
 
-Test(snapshot, a_snapshot_of_another_one_s_length_is_damaged)
+Test(snapshot, a_header_before_the_groups_of_another_is_damaged)
 {
     /* The header of the one stands before the groups of the other; both have the same name. */
     struct hf_snapshot_header header = build(MADE_AT, 3, 1);

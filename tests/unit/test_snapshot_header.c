@@ -1,6 +1,6 @@
 /*
- * Snapshots in bytes: their names, headers and groups, as the vectors of docs/vectors/log-format.txt
- * have them in both directions, and at the limits of each field.
+ * Snapshots in bytes: their names, headers and groups, as the vectors of
+ * docs/vectors/log-format.txt have them in both directions, and at the limits of each field.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
