@@ -24,10 +24,9 @@ struct hf_snapshot {
     uint64_t last_lsn;
     struct hf_snapshot_header header; /* all zero until it was judged */
 
-    /* Groups are read HF_SNAPSHOT_READ_GROUPS at a time, into one buffer and the other. */
-    uint8_t *buffers;          /* two, one behind the other */
-    uint64_t index;            /* of the next group */
-    uint64_t offset;           /* where it stands */
+    uint8_t *buffer; /* HF_SNAPSHOT_READ_GROUPS groups, or all that there are: read at once */
+    uint64_t index;  /* of the next group */
+    uint64_t offset; /* where it stands */
     uint64_t previous_hash;    /* header_hash of the one before */
     enum hf_snapshot_read end; /* HF_SNAPSHOT_RIGHT: not there yet */
     struct hf_snapshot_finding finding;
@@ -58,10 +57,10 @@ static enum hf_snapshot_read finish_unreadable(struct hf_snapshot *snapshot, uin
 }
 
 /* Reads `bytes` at `offset` into `buffer`. READ, or the end. */
-static enum hf_snapshot_read load(struct hf_snapshot *snapshot, uint8_t *buffer, size_t bytes,
-                                  uint64_t offset)
+static enum hf_snapshot_read load(struct hf_snapshot *snapshot, size_t bytes, uint64_t offset)
 {
-    ssize_t count = snapshot->io->read_at(snapshot->io, snapshot->file, buffer, bytes, offset);
+    ssize_t count =
+        snapshot->io->read_at(snapshot->io, snapshot->file, snapshot->buffer, bytes, offset);
     if (count < 0)
         return finish_unreadable(snapshot, offset, "read", (int)count);
     if ((size_t)count != bytes)
@@ -116,8 +115,15 @@ static enum hf_snapshot_read enter(struct hf_snapshot *snapshot, const char *dir
         return finish(snapshot, HF_SNAPSHOT_CORRUPT, 0,
                       "expected the header of a snapshot, found a file of %llu bytes",
                       (unsigned long long)file_bytes);
-    enum hf_snapshot_read read = load(snapshot, snapshot->buffers, HF_SNAPSHOT_HEADER_BYTES, 0);
-    return read == HF_SNAPSHOT_RIGHT ? judge_header(snapshot, snapshot->buffers, file_bytes) : read;
+    /* Of a small file there is less to read at once. */
+    size_t buffer_bytes = HF_SNAPSHOT_READ_BYTES;
+    if (file_bytes < buffer_bytes)
+        buffer_bytes = (size_t)(file_bytes - file_bytes % HF_BLOCK_ALIGN_BYTES);
+    snapshot->buffer = aligned_alloc(HF_BLOCK_ALIGN_BYTES, buffer_bytes);
+    if (snapshot->buffer == NULL)
+        return finish_unreadable(snapshot, 0, "read", -ENOMEM);
+    enum hf_snapshot_read read = load(snapshot, HF_SNAPSHOT_HEADER_BYTES, 0);
+    return read == HF_SNAPSHOT_RIGHT ? judge_header(snapshot, snapshot->buffer, file_bytes) : read;
 }
 
 enum hf_snapshot_read hf_snapshot_open(struct hf_io *io, const char *directory, uint64_t last_lsn,
@@ -133,22 +139,16 @@ enum hf_snapshot_read hf_snapshot_open(struct hf_io *io, const char *directory, 
         .io = io,
         .file = -1,
         .last_lsn = last_lsn,
-        .buffers = aligned_alloc(HF_BLOCK_ALIGN_BYTES, 2 * HF_SNAPSHOT_READ_BYTES),
         .offset = HF_SNAPSHOT_HEADER_BYTES,
         .end = HF_SNAPSHOT_RIGHT,
     };
     hf_snapshot_name_format(last_lsn, snapshot->name);
-    enum hf_snapshot_read read = HF_SNAPSHOT_ERROR;
-    if (snapshot->buffers == NULL)
-        goto close_snapshot;
-    read = enter(snapshot, directory, direct);
+    enum hf_snapshot_read read = enter(snapshot, directory, direct);
     *finding = snapshot->finding;
-    if (read != HF_SNAPSHOT_RIGHT)
-        goto close_snapshot;
-    *opened = snapshot;
-    return HF_SNAPSHOT_RIGHT;
-close_snapshot:
-    hf_snapshot_close(snapshot);
+    if (read == HF_SNAPSHOT_RIGHT)
+        *opened = snapshot;
+    else
+        hf_snapshot_close(snapshot);
     return read;
 }
 
@@ -158,26 +158,24 @@ void hf_snapshot_close(struct hf_snapshot *snapshot)
         return;
     if (snapshot->file >= 0)
         snapshot->io->close_file(snapshot->io, snapshot->file);
-    free(snapshot->buffers);
+    free(snapshot->buffer);
     free(snapshot);
 }
 
 /* ---- groups ----------------------------------------------------------------------------- */
 
-/* The next group's place in memory; the first of a buffer is read with those behind it. NULL: the
- * reading has ended. */
+/* The next group's place in memory; if none is left of the last read, reads as many as there is
+ * room for. NULL: the reading has ended. */
 static const uint8_t *load_group(struct hf_snapshot *snapshot)
 {
-    uint64_t turn = snapshot->index / HF_SNAPSHOT_READ_GROUPS;
     size_t place = (size_t)(snapshot->index % HF_SNAPSHOT_READ_GROUPS);
-    uint8_t *buffer = snapshot->buffers + (turn % 2) * HF_SNAPSHOT_READ_BYTES;
     if (place == 0) {
         uint64_t left = snapshot->header.file_bytes - snapshot->offset;
         size_t bytes = left < HF_SNAPSHOT_READ_BYTES ? (size_t)left : HF_SNAPSHOT_READ_BYTES;
-        if (load(snapshot, buffer, bytes, snapshot->offset) != HF_SNAPSHOT_RIGHT)
+        if (load(snapshot, bytes, snapshot->offset) != HF_SNAPSHOT_RIGHT)
             return NULL;
     }
-    return buffer + place * HF_SNAPSHOT_GROUP_BYTES;
+    return snapshot->buffer + place * HF_SNAPSHOT_GROUP_BYTES;
 }
 
 /* How many records the next group must hold. */
@@ -226,6 +224,8 @@ static bool judge_group(const struct hf_snapshot *snapshot, const uint8_t *bytes
             return false;
         fault = hf_snapshot_group_check_payload(bytes, group);
     }
+    if (fault == HF_SNAPSHOT_NEWER_FORMAT) /* than the file's header */
+        fault = HF_SNAPSHOT_BAD_FIELD;
     if (fault != HF_SNAPSHOT_VALID) {
         snprintf(reason, REASON_BYTES, "%s", hf_snapshot_fault_name(fault));
         return false;
@@ -317,7 +317,8 @@ static int note_snapshot(void *context, const char *name)
 
 int hf_snapshots_list(struct hf_io *io, const char *directory, uint64_t *last_lsns, size_t max)
 {
-    struct listing listing = {.last_lsns = last_lsns, .max = max};
+    struct listing listing = {.max = max};
+    listing.last_lsns = last_lsns;
     int result = io->list(io, directory, note_snapshot, &listing);
     return result < 0 ? result : listing.count;
 }

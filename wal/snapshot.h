@@ -8,12 +8,11 @@
  * met is of a snapshot that is not right, and whoever built something of it begins anew, with
  * another snapshot.
  *
- * It never writes, takes no lock, and may run beside a live server: a snapshot never changes once it
- * has its name. It may be removed meanwhile; what is open can be read to its end all the same.
+ * It never writes, takes no lock, and may run beside a live server: a snapshot never changes once
+ * it has its name. It may be removed meanwhile; what is open can be read to its end all the same.
  *
- * Reads are large and, with `direct`, past the page cache. Two buffers take turns, so that groups
- * stay valid for some calls: a thread that reads may be ahead of one that uses what was read.
- * Memory: two buffers of HF_SNAPSHOT_READ_BYTES.
+ * Reads are large and, with `direct`, past the page cache. Memory: HF_SNAPSHOT_READ_BYTES, less if
+ * the file is smaller.
  */
 #ifndef HF_WAL_SNAPSHOT_H
 #define HF_WAL_SNAPSHOT_H
@@ -24,7 +23,7 @@
 
 #include "wal/snapshot_header.h"
 
-#define HF_SNAPSHOT_READ_GROUPS 8 /* that one read brings */
+#define HF_SNAPSHOT_READ_GROUPS 16 /* that one read brings */
 #define HF_SNAPSHOT_READ_BYTES  ((size_t)HF_SNAPSHOT_READ_GROUPS * HF_SNAPSHOT_GROUP_BYTES)
 
 struct hf_io;
@@ -45,8 +44,7 @@ struct hf_snapshot_finding {
     char text[320];  /* one line: name, offset, what was expected and what was found */
 };
 
-/* One group. Valid until more than HF_SNAPSHOT_READ_GROUPS further calls of hf_snapshot_next() were
- * made, or the reader is closed. */
+/* One group. Valid until the next call of hf_snapshot_next() or _close(). */
 struct hf_snapshot_view {
     const uint8_t *records; /* of HF_RECORD_BYTES */
     uint32_t record_count;
@@ -54,8 +52,8 @@ struct hf_snapshot_view {
 };
 
 /*
- * Opens the snapshot up to `last_lsn` and judges its header; whose log it is of, the caller asks the
- * header. RIGHT: *snapshot is to be closed by the caller. Else it is NULL, and *finding tells why.
+ * Opens the snapshot up to `last_lsn` and judges its header; whose log it is of, the caller asks
+ * the header. RIGHT: *snapshot is to be closed by the caller. Else it is NULL, and *finding tells why.
  * Blocks.
  */
 enum hf_snapshot_read hf_snapshot_open(struct hf_io *io, const char *directory, uint64_t last_lsn,

@@ -165,10 +165,10 @@ static bool counts_are_possible(const struct hf_snapshot_header *header)
 /* Rule 6. */
 static bool origin_is_possible(const struct hf_snapshot_header *header)
 {
-    if (hf_all_zero(header->origin_log_id, sizeof(header->origin_log_id)))
-        return header->origin_last_lsn == 0;
+    bool has_origin = !hf_all_zero(header->origin_log_id, sizeof(header->origin_log_id));
     return memcmp(header->origin_log_id, header->log_id, sizeof(header->log_id)) != 0 &&
-           header->origin_last_lsn < header->start.next_lsn;
+           header->origin_last_lsn < header->start.next_lsn &&
+           (has_origin || header->origin_last_lsn == 0);
 }
 
 static bool is_possible(const struct hf_snapshot_header *header)

@@ -24,7 +24,8 @@
  *   112  u64  groups
  *   120  u64  file_bytes
  *   128  u64  made_at_ns       when it was begun: stands in each group, too
- *   136  u64  log_time_ns      the newest date in any record of the log up to last_lsn
+ *   136  u64  log_time_ns      the newest date in any record before start.next_lsn, or a newer one
+ *                              up to last_lsn
  *   144  u64  retain_ns        the server's retention then; information
  *   152  u64  segment_bytes    of the log
  *   160  16   origin_log_id    the log that this one was made from; zero: none
@@ -60,8 +61,8 @@
  *      and start.sequence is zero exactly if start.epoch is, and then start.previous_hash is too;
  *   5. inventories <= records, groups is records / 2047 rounded up, file_bytes is that of such a
  *      file, last_group_hash is zero if there is no group, segment_bytes is a size of segments;
- *   6. origin_log_id is not log_id; if it is zero, origin_last_lsn is; origin_last_lsn <
- *      start.next_lsn;
+ *   6. origin_log_id is not log_id (so log_id is not zero); if it is zero, origin_last_lsn is;
+ *      origin_last_lsn < start.next_lsn;
  *   7. each group has the magic, format, header_bytes, record_bytes and zeros as above, and its
  *      header_hash is right;
  *   8. its log_id and made_at_ns are the header's, its index and offset where it stands;

@@ -106,8 +106,8 @@ void hf_snapshot_writer_close(struct hf_snapshot_writer *writer)
 
 uint8_t *hf_snapshot_writer_room(struct hf_snapshot_writer *writer, uint32_t *records)
 {
-    bool fills = writer->stage == STAGE_FILL && writer->error == 0;
-    *records = fills ? HF_SNAPSHOT_GROUP_RECORDS - writer->group.record_count : 0;
+    *records =
+        writer->stage == STAGE_FILL ? HF_SNAPSHOT_GROUP_RECORDS - writer->group.record_count : 0;
     return writer->bytes + HF_SNAPSHOT_GROUP_HEADER_BYTES +
            (size_t)writer->group.record_count * HF_RECORD_BYTES;
 }

@@ -12,8 +12,8 @@
  * A crash before the rename leaves snapshot.tmp, which is removed at the next start; a crash behind
  * it leaves a whole snapshot. After an error nothing is written any more.
  *
- * Every step makes one call of the I/O seam at most, and writes HF_SNAPSHOT_GROUP_BYTES at most: the
- * caller decides when, so that the log's own writes do not wait for long, and so that a simulation
+ * Every step makes one call of the I/O seam at most, and writes HF_SNAPSHOT_GROUP_BYTES at most:
+ * the caller decides when, so that the log's own writes do not wait for long, and so that a simulation
  * can come between any two of them. Memory: one group.
  *
  * Not thread-safe: one thread at a time. Blocking, in hf_snapshot_writer_open(), _step(), _close().
@@ -38,14 +38,14 @@ int hf_snapshot_writer_open(struct hf_io *io, const char *directory,
                             struct hf_snapshot_writer **writer);
 
 /*
- * Releases everything. Unless it is done, the snapshot is abandoned: its file is removed, as well as
- * that can be. (If only the last sync of the directory failed, the file has its name, and stays.)
+ * Releases everything. Unless it is done, the snapshot is abandoned: its file is removed, as well
+ * as that can be. (If only the last sync of the directory failed, the file has its name, and stays.)
  */
 void hf_snapshot_writer_close(struct hf_snapshot_writer *writer);
 
 /*
- * Memory for the next *records records, one behind the other, valid until the next step. *records is
- * 0 if the group is full, finish() was called, or an error has come: then step() is to be called.
+ * Memory for the next *records records, one behind the other, valid until the next step. *records
+ * is 0 if the group is full, finish() was called, or an error has come: then step() is to be called.
  */
 uint8_t *hf_snapshot_writer_room(struct hf_snapshot_writer *writer, uint32_t *records);
 
@@ -56,8 +56,9 @@ uint8_t *hf_snapshot_writer_room(struct hf_snapshot_writer *writer, uint32_t *re
 void hf_snapshot_writer_add(struct hf_snapshot_writer *writer, uint32_t records);
 
 /*
- * All records were added, the log's last LSN is `last_lsn`, no less than that of any record, and all
- * up to it is durable. log_time_ns: the newest date in the log up to there. Writes nothing yet.
+ * All records were added, the log's last LSN is `last_lsn`, no less than that of any record, and
+ * all up to it is durable. log_time_ns: the newest date in the log before start.next_lsn, or a
+ * newer one up to last_lsn. Writes nothing yet.
  */
 void hf_snapshot_writer_finish(struct hf_snapshot_writer *writer, uint64_t last_lsn,
                                uint64_t log_time_ns);

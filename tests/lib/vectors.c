@@ -30,7 +30,9 @@ static void add_pair(struct hf_vector *vector, const char *line)
 
 static void read_hex(struct hf_vector *vector)
 {
-    const char *hex = hf_vector_text(vector, "hex");
+    const char *hex = hf_vector_find(vector, "hex");
+    if (hex == NULL)
+        return;
     size_t length = strlen(hex);
     HF_CHECK(length % 2 == 0 && length / 2 <= HF_VECTOR_BYTES_MAX);
     HF_CHECK(strspn(hex, "0123456789abcdef") == length);

@@ -1,7 +1,7 @@
 /*
  * Reads the files of docs/vectors: vectors are separated by empty lines, each is name=value pairs,
  * one a line, and lines that begin with # are comments. `hex` is the bytes that the other pairs
- * describe.
+ * describe; a vector that says by other means what its bytes are has none.
  *
  * A file that is not of this form ends the process: the tests run in the project's directory, and
  * the file is part of it.

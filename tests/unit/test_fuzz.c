@@ -24,6 +24,11 @@ Test(fuzz, no_bytes_confuse_whatever_reads_a_log, .timeout = 300)
     run("fuzz/fuzz_log", "100000");
 }
 
+Test(fuzz, no_bytes_confuse_whatever_reads_a_snapshot, .timeout = 300)
+{
+    run("fuzz/fuzz_snapshot", "100000");
+}
+
 Test(fuzz, no_connection_disturbs_the_server_or_another_one, .timeout = 300)
 {
     run("fuzz/fuzz_server", "200000");
