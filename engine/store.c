@@ -62,6 +62,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .segment_bytes = options->segment_bytes,
         .ring_slots = options->ring_slots,
         .writes_inflight = options->writes_inflight,
+        .archive_command = options->archive_command,
         .durability = options->durability,
         .manual = options->manual,
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,

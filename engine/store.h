@@ -14,13 +14,14 @@
 
 struct hf_store_options {
     const char *directory;
-    struct hf_io *io;          /* NULL: the real one */
-    uint32_t max_inventories;  /* 0: the default */
-    uint32_t max_reservations; /* 0: the default */
-    uint64_t segment_bytes;    /* 0: the default; only for a new log */
-    uint32_t ring_slots;       /* 0: the default */
-    uint32_t writes_inflight;  /* 0: as is best, see wal/flusher.h */
-    uint64_t retain_ns;        /* how long finished reservations are kept; 0: the default */
+    struct hf_io *io;            /* NULL: the real one */
+    uint32_t max_inventories;    /* 0: the default */
+    uint32_t max_reservations;   /* 0: the default */
+    uint64_t segment_bytes;      /* 0: the default; only for a new log */
+    uint32_t ring_slots;         /* 0: the default */
+    uint32_t writes_inflight;    /* 0: as is best, see wal/flusher.h */
+    const char *archive_command; /* a template, see wal/command.h; NULL: no archive */
+    uint64_t retain_ns;          /* how long finished reservations are kept; 0: the default */
     enum hf_durability durability;
     uint64_t snapshot_log_bytes;   /* 0: the default, see engine/snapshotter.h, and so below */
     uint64_t snapshot_interval_ns; /* 0: none for the time that passes */

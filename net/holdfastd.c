@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "net/server.h"
+#include "wal/command.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -42,6 +43,11 @@ static const char usage_text[] =
     "  --snapshot-rate BYTES   at most as many bytes of it a second, so that  [134217728]\n"
     "                          the log finds the disk free\n"
     "  --writes-in-flight N    log writes at once, 1 to 8       [1; 4 when a group fills a block]\n"
+    "  --archive-command CMD   a shell command that copies a finished file of the log to where\n"
+    "                          backups are; run by /bin/sh in DIR; %p is the file's path from\n"
+    "                          there, %f its name, %% a percent sign. Exit status 0: archived;\n"
+    "                          else it is tried again, after 1 s and at last every 60 s. Segments\n"
+    "                          are kept until they are archived.            [no archive]\n"
     "  --help, --version\n"
     "\n"
     "Exit status: 0 stopped by a signal, 1 cannot start, or could not end the log in order (a "
@@ -94,6 +100,24 @@ static uint64_t parse_segment_bytes(const char *option, const char *text)
     return bytes;
 }
 
+static const char *parse_archive_command(const char *text)
+{
+    char error[HF_COMMAND_ERROR_BYTES];
+    if (hf_command_check(text, error))
+        return text;
+    fprintf(stderr, "holdfastd: --archive-command: %s\n", error);
+    exit(EXIT_USAGE);
+}
+
+_Noreturn static void refuse_option(int choice, const char *option)
+{
+    if (choice == ':')
+        fprintf(stderr, "holdfastd: %s needs a value; see holdfastd --help\n", option);
+    else
+        fprintf(stderr, "holdfastd: unknown option %s; see holdfastd --help\n", option);
+    exit(EXIT_USAGE);
+}
+
 static void parse_options(int argc, char **argv, struct hf_server_options *options)
 {
     static const struct option known[] = {
@@ -109,6 +133,7 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         {"snapshot-after", required_argument, NULL, 'a'},
         {"snapshot-every", required_argument, NULL, 'e'},
         {"snapshot-rate", required_argument, NULL, 'b'},
+        {"archive-command", required_argument, NULL, 'A'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -157,20 +182,17 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         case 'R':
             options->store.retain_ns = parse_duration(name, optarg);
             break;
+        case 'A':
+            options->store.archive_command = parse_archive_command(optarg);
+            break;
         case 'h':
             fputs(usage_text, stdout);
             exit(0);
         case 'v':
             puts("holdfastd " HF_VERSION);
             exit(0);
-        case ':':
-            fprintf(stderr, "holdfastd: %s needs a value; see holdfastd --help\n",
-                    argv[optind - 1]);
-            exit(EXIT_USAGE);
         default:
-            fprintf(stderr, "holdfastd: unknown option %s; see holdfastd --help\n",
-                    argv[optind - 1]);
-            exit(EXIT_USAGE);
+            refuse_option(choice, argv[optind - 1]);
         }
     }
     if (optind != argc) {
@@ -232,6 +254,7 @@ int main(int argc, char **argv)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* whoever started us may ignore it: no exit status could be learnt */
 
     struct hf_server *server;
     char error[HF_SERVER_ERROR_BYTES];

@@ -29,10 +29,11 @@
 
 struct hf_log_options {
     const char *directory;
-    struct hf_io *io;         /* NULL: the real one */
-    uint64_t segment_bytes;   /* of a new log; an existing one keeps its own. 0: the default */
-    uint32_t ring_slots;      /* 0: 32768 */
-    uint32_t writes_inflight; /* 0: as is best, see flusher.h */
+    struct hf_io *io;            /* NULL: the real one */
+    uint64_t segment_bytes;      /* of a new log; an existing one keeps its own. 0: the default */
+    uint32_t ring_slots;         /* 0: 32768 */
+    uint32_t writes_inflight;    /* 0: as is best, see flusher.h */
+    const char *archive_command; /* a template, see wal/command.h; NULL: no archive */
     enum hf_durability durability;
     bool manual; /* no threads: the caller calls hf_log_step() */
     hf_flusher_failure *on_failure;
