@@ -62,6 +62,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .segment_bytes = options->segment_bytes,
         .ring_slots = options->ring_slots,
         .writes_inflight = options->writes_inflight,
+        .log_writes = options->log_writes,
         .durability = options->durability,
         .manual = options->manual,
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
@@ -77,7 +78,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
     if (result != 0)
         return result;
     store->recovered_reservations = replay->reservations;
-    store->recovery_ns = hf_monotonic_now_ns() - started_ns;
+    store->recovery_ns = hf_monotonic_now_ns() - started_ns - store->log.disk.probe_ns;
     return 0;
 }
 

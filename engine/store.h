@@ -20,7 +20,8 @@ struct hf_store_options {
     uint64_t segment_bytes;    /* 0: the default; only for a new log */
     uint32_t ring_slots;       /* 0: the default */
     uint32_t writes_inflight;  /* 0: as is best, see wal/flusher.h */
-    uint64_t retain_ns;        /* how long finished reservations are kept; 0: the default */
+    enum hf_log_writes log_writes;
+    uint64_t retain_ns; /* how long finished reservations are kept; 0: the default */
     enum hf_durability durability;
     uint64_t snapshot_log_bytes;   /* 0: the default, see engine/snapshotter.h, and so below */
     uint64_t snapshot_interval_ns; /* 0: none for the time that passes */
@@ -36,7 +37,7 @@ struct hf_store {
     struct hf_engine engine;
     struct hf_snapshotter *snapshotter;
     uint64_t recovered_reservations;
-    uint64_t recovery_ns; /* reading, replaying and deriving */
+    uint64_t recovery_ns; /* reading, replaying and deriving; without the probe of the disk */
     uint64_t started_at_ns;
 };
 

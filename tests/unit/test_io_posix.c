@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/lib/private_mount.h"
 #include "tests/lib/process.h"
 #include "wal/block.h"
 #include "wal/io.h"
@@ -103,9 +105,7 @@ Test(io_posix, modes_open_as_they_promise)
     io->close_file(io, file);
 
     file = io->open_file(io, directory, "a", HF_IO_WRITE);
-    int flags = fcntl(file, F_GETFL);
-    cr_expect_eq(flags & (O_ACCMODE | O_DIRECT), O_WRONLY | O_DIRECT);
-    cr_expect_eq(flags & O_DSYNC, O_DSYNC);
+    cr_expect_eq(fcntl(file, F_GETFL) & (O_ACCMODE | O_DIRECT), O_WRONLY | O_DIRECT);
     cr_expect(fcntl(file, F_GETFD) & FD_CLOEXEC);
     int reader = io->open_file(io, directory, "a", HF_IO_READ);
     cr_expect(flock(reader, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK, "one writer a file");
@@ -119,15 +119,78 @@ Test(io_posix, modes_open_as_they_promise)
     io->close_file(io, file);
 }
 
-Test(io_posix, a_file_system_without_direct_io_is_read_all_the_same)
+Test(io_posix, what_is_opened_for_writing_is_synced_after_every_write)
 {
-    /* A file of /proc, where O_DIRECT is refused: reading falls back, writing must not. */
-    int file = io->open_file(io, "/proc/self", "status", HF_IO_READ_DIRECT);
+    /* /dev/null takes any write, and refuses to be synced. */
+    int file = io->open_file(io, "/dev", "null", HF_IO_WRITE);
     cr_assert_geq(file, 0, "%s", strerror(-file));
-    cr_expect_eq(fcntl(file, F_GETFL) & O_DIRECT, 0);
-    cr_expect_gt(io->read_at(io, file, pages, PAGE, 0), 0);
+    cr_expect_eq(io->write_at(io, file, pages, PAGE, 0), -EINVAL);
     io->close_file(io, file);
-    cr_expect_eq(io->open_file(io, "/proc/self", "oom_score_adj", HF_IO_WRITE), -EINVAL);
+    file = io->open_file(io, "/dev", "null", HF_IO_CREATE);
+    cr_assert_geq(file, 0, "%s", strerror(-file));
+    cr_expect_eq(io->write_at(io, file, pages, PAGE, 0), 0, "that is its owner's to sync");
+    io->close_file(io, file);
+}
+
+Test(io_posix, a_write_that_fails_is_told_and_not_covered_up_by_a_sync)
+{
+    int file = io->open_file(io, "/dev", "full", HF_IO_WRITE);
+    cr_assert_geq(file, 0, "%s", strerror(-file));
+    cr_expect_eq(io->write_at(io, file, pages, PAGE, 0), -ENOSPC);
+    io->close_file(io, file);
+}
+
+Test(io_posix, a_file_system_without_direct_io_is_read_and_written_all_the_same)
+{
+    /* A ramfs, which refuses O_DIRECT: every mode opens, without; nothing is claimed. */
+    struct hf_io_direct direct;
+    int result = hf_private_mount("ramfs", NULL, directory);
+    if (result != 0)
+        cr_skip_test("cannot mount a ramfs here: %s", strerror(-result));
+    static const enum hf_io_open_mode modes[] = {HF_IO_CREATE, HF_IO_WRITE, HF_IO_READ_DIRECT};
+    for (size_t i = 0; i < 3; i++) {
+        int file = io->open_file(io, directory, "a", modes[i]);
+        cr_assert_geq(file, 0, "%s", strerror(-file));
+        cr_expect_eq(fcntl(file, F_GETFL) & O_DIRECT, 0);
+        hf_io_posix_direct(file, &direct);
+        cr_expect_not(direct.used);
+        cr_expect_not(direct.certain);
+        memset(pages, 0, 2 * PAGE);
+        if (modes[i] == HF_IO_READ_DIRECT)
+            cr_expect_eq(io->read_at(io, file, pages, 2 * PAGE, 0), 2 * PAGE);
+        else
+            cr_expect_eq(io->write_at(io, file, memset(pages, 5, 2 * PAGE), 2 * PAGE, 0), 0);
+        cr_expect_eq(pages[2 * PAGE - 1], 5);
+        io->close_file(io, file);
+    }
+    cr_expect_eq(hf_private_unmount(directory), 0);
+}
+
+Test(io_posix, direct_io_is_certain_where_the_file_system_says_so)
+{
+    /* The same file as the kernel describes it. */
+    struct hf_io_direct direct;
+    int file = created("a");
+    hf_io_posix_direct(file, &direct);
+    cr_expect(direct.used);
+#ifdef STATX_DIOALIGN
+    struct statx status;
+    cr_assert_eq(statx(file, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status), 0);
+    cr_expect_eq(direct.certain, (status.stx_mask & STATX_DIOALIGN) != 0);
+    if (direct.certain) {
+        cr_expect_eq(direct.memory_align_bytes, status.stx_dio_mem_align);
+        cr_expect_eq(direct.offset_align_bytes, status.stx_dio_offset_align);
+    }
+#endif
+    io->close_file(io, file);
+    file = io->open_file(io, directory, "a", HF_IO_READ);
+    hf_io_posix_direct(file, &direct);
+    cr_expect_not(direct.used, "not that of the file, but of the descriptor");
+    cr_expect_not(direct.certain);
+    io->close_file(io, file);
+    hf_io_posix_direct(-1, &direct);
+    cr_expect_not(direct.used);
+    cr_expect_not(direct.certain);
 }
 
 Test(io_posix, failures_are_told_as_negative_error_numbers)

@@ -269,6 +269,8 @@ Test(system_start, bad_options_are_told)
         {"--segment-bytes 17", "--segment-bytes"},
         {"--max-reservations 0", "--max-reservations"},
         {"--max-inventories -1", "--max-inventories"},
+        {"--log-writes quickly", "auto, direct or sync"},
+        {"--log-writes", "--log-writes"},
     };
     char words[512];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
