@@ -53,20 +53,27 @@ static uint64_t end_step(struct measurement *measurement, uint64_t step_began_ns
     return took_ns;
 }
 
-/* One write each way. 0, -ETIME or -errno. */
-static int measure_round(struct measurement *measurement, bool has_direct, uint64_t took_ns[WAYS])
+/* One write this way. 0, -ETIME or -errno. */
+static int measure_write(struct measurement *measurement, int way, uint64_t *took_ns)
 {
     static const enum hf_log_writes writes[WAYS] = {HF_LOG_WRITES_DIRECT, HF_LOG_WRITES_SYNC};
-    for (int way = has_direct ? WAY_DIRECT : WAY_SYNC; way < WAYS; way++) {
-        if (!may_begin(measurement))
-            return -ETIME;
-        uint64_t step_began_ns = elapsed_ns(measurement);
-        int result = measurement->probe->write(measurement->probe, writes[way]);
-        took_ns[way] = end_step(measurement, step_began_ns);
-        if (result != 0)
-            return result;
-    }
-    return 0;
+    if (!may_begin(measurement))
+        return -ETIME;
+    uint64_t step_began_ns = elapsed_ns(measurement);
+    int result = measurement->probe->write(measurement->probe, writes[way]);
+    *took_ns = end_step(measurement, step_began_ns);
+    return result;
+}
+
+/* One write each way; the one that came first comes second in the next round. */
+static int measure_round(struct measurement *measurement, bool has_direct, uint64_t took_ns[WAYS])
+{
+    int first = measurement->rounds % 2 == 0 ? WAY_DIRECT : WAY_SYNC;
+    int second = first == WAY_DIRECT ? WAY_SYNC : WAY_DIRECT;
+    if (!has_direct)
+        return measure_write(measurement, WAY_SYNC, &took_ns[WAY_SYNC]);
+    int result = measure_write(measurement, first, &took_ns[first]);
+    return result == 0 ? measure_write(measurement, second, &took_ns[second]) : result;
 }
 
 static int measure(struct measurement *measurement, bool has_direct)
