@@ -18,8 +18,10 @@
 #define FILE_BYTES   (64u * HF_BLOCK_ALIGN_BYTES)
 #define RING_ENTRIES 4
 
-/* The other way must take less than this part of what direct, data-synced writes take. */
+/* Write and fdatasync is clearly sooner if its median is less than this part of the other's, and it
+ * was sooner in this part of the rounds. */
 #define CLEARLY_SOONER_PERCENT 85
+#define SOONER_ROUNDS_PERCENT  75
 
 /* ---- measuring and choosing ---- */
 
@@ -30,6 +32,7 @@ struct measurement {
     uint64_t began_ns;
     uint64_t longest_ns; /* of the steps so far */
     uint32_t rounds;     /* whole ones */
+    uint32_t sooner;     /* those in which write and fdatasync was sooner */
     uint64_t took_ns[WAYS][HF_PROBE_MAX_ROUNDS];
 };
 
@@ -92,6 +95,7 @@ static int measure(struct measurement *measurement, bool has_direct)
             break;
         for (int way = 0; way < WAYS; way++)
             measurement->took_ns[way][measurement->rounds] = took_ns[way];
+        measurement->sooner += took_ns[WAY_SYNC] < took_ns[WAY_DIRECT];
         measurement->rounds++;
     }
     return result;
@@ -121,8 +125,9 @@ void hf_probe_run(struct hf_probe *probe, struct hf_disk *disk)
     disk->sync_ns = median_ns(measurement.took_ns[WAY_SYNC], measurement.rounds);
     if (disk->error == -ETIME && disk->rounds >= HF_PROBE_MIN_ROUNDS)
         disk->error = 0;
-    bool sooner =
-        disk->error == 0 && disk->sync_ns * 100 < disk->direct_ns * CLEARLY_SOONER_PERCENT;
+    bool sooner = disk->error == 0 &&
+                  disk->sync_ns * 100 < disk->direct_ns * CLEARLY_SOONER_PERCENT &&
+                  measurement.sooner * 100 >= measurement.rounds * SOONER_ROUNDS_PERCENT;
     disk->writes = disk->direct.used && !sooner ? HF_LOG_WRITES_DIRECT : HF_LOG_WRITES_SYNC;
     disk->most_writes_inflight = disk->direct.certain ? 0 : 1;
     disk->probe_ns = elapsed_ns(&measurement);

@@ -7,9 +7,10 @@
  * up to the device, and nothing tells it but trying.
  *
  * What is done. A small file beside the log, removed afterwards, is filled with zeros as a segment
- * is. Then come rounds of one 4 KiB write each way, through the write queue that blocks go through, the
- * first round not counted. The median decides: direct, data-synced writes, unless the other is
- * sooner by more than 15 %, so that two starts on one disk choose the same.
+ * is. Then come rounds of one 4 KiB write each way, in turns, through the write queue that blocks go
+ * through; the first round is not counted. Direct, data-synced writes it is, unless the other way is
+ * clearly sooner: by more than 15 % in the median, and in three rounds of four. So chance does not
+ * decide, and two starts on one quiet machine choose the same.
  *
  * How long. Until there are enough rounds: on a disk of 150 us a write 10 ms, all in all. On a slow
  * disk never more than 200 ms: nothing is begun that would end later if it took three times as long
