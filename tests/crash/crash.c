@@ -3,6 +3,7 @@
  * each restart everything that the clients were ever told.
  *
  *   crash --cycles N --programs BUILDDIR [--seed N] [--dir DIR] [--keep]
+ *         [--log-writes auto|direct|sync]
  *
  * One cycle: eight clients load the server, with two loads at once on different inventories.
  *   plain     reserves and cancels, on three hot inventories that are mostly sold out and on two
@@ -15,7 +16,8 @@
  * At a random moment, right behind a burst of requests, SIGKILL (every few cycles SIGTERM, which
  * must end with exit status 0). Half of the clients stay and reconnect by themselves, the others are
  * closed and leave unknowns. The server is started again, now and then killed once more while it
- * recovers, now and then with a retention of a few seconds. Then
+ * recovers, now and then with a retention of a few seconds; how it writes its log changes as well,
+ * if --log-writes does not fix it. Then
  *   1. all unknowns are resolved, by repeating the request or by looking its ids up;
  *   2. the cycle as a whole is judged, by the model and by the witness;
  *   3. every id of the cycle, and a sample of older ones (at the end: all), is looked up;
