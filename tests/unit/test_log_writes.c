@@ -3,6 +3,7 @@
  * what fails, and what a server says about it.
  */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "holdfast/embedded.h"
 #include "tests/lib/private_mount.h"
 #include "tests/lib/process.h"
 #include "wal/io_uring.h"
@@ -271,7 +273,21 @@ Test(log_writes, a_sync_that_fails_stops_the_log)
     expect_fail_stop("/dev/null", HF_LOG_WRITES_SYNC, EINVAL);
 }
 
-/* ---- servers ---- */
+/* ---- embedded, and servers ---- */
+
+/* Makes an inventory and waits until the disk has it. */
+static void change_something(struct hf_embedded *db)
+{
+    struct hf_session *session;
+    struct hf_reply reply;
+    uint64_t lsn;
+    struct hf_request request = {
+        .operation = HF_OP_INVENTORY_CREATE, .inventory_id = 1, .capacity = 10};
+    cr_assert_eq(hf_session_open(db, &session), 0);
+    cr_assert_eq(hf_session_call(session, &request, &reply, &lsn), HF_CREATED);
+    hf_session_wait(session, lsn);
+    hf_session_close(session);
+}
 
 static struct hf_daemon server;
 static char output[4096];
@@ -331,6 +347,60 @@ Test(log_writes_server, without_direct_io_it_serves_says_so_and_survives_sigkill
             cr_expect_eq(holdfast("reserve", "1", "--customer=5", NULL), 0, "%s", output);
         hf_daemon_kill(&server);
     }
+}
+
+/* Threads of the kernel that do a process's blocking io_uring requests; a sync is always one. */
+static unsigned count_io_threads(pid_t pid)
+{
+    char path[64], name[32];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    cr_assert_not_null(threads);
+    for (const struct dirent *thread; (thread = readdir(threads)) != NULL;) {
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/comm", (int)pid, thread->d_name);
+        FILE *file = fopen(path, "re");
+        if (file == NULL)
+            continue;
+        count += fgets(name, sizeof name, file) != NULL && strncmp(name, "iou-wrk", 7) == 0;
+        fclose(file);
+    }
+    closedir(threads);
+    return count;
+}
+
+Test(log_writes_server, the_workers_write_as_the_option_says)
+{
+    start_server("direct");
+    cr_assert_eq(holdfast("inventory", "create", "1", "--capacity=100"), 0, "%s", output);
+    cr_expect_eq(count_io_threads(server.pid), 0);
+    hf_daemon_kill(&server);
+    start_server("sync");
+    cr_assert_eq(holdfast("reserve", "1", "--customer=5", NULL), 0, "%s", output);
+    cr_expect_gt(count_io_threads(server.pid), 0);
+}
+
+Test(log_writes, an_embedded_log_is_written_as_its_option_says)
+{
+    struct hf_embedded *db;
+    struct hf_embedded_options options = {
+        .directory = directory,
+        .segment_bytes = SEGMENT_BYTES,
+        .log_writes = HF_EMBEDDED_LOG_WRITES_SYNC,
+    };
+    cr_assert_eq(hf_embedded_open(&options, &db, error), 0, "%s", error);
+    change_something(db);
+    cr_expect_gt(count_io_threads(getpid()), 0);
+    cr_expect_eq(hf_embedded_close(db), 0);
+
+    mount_or_skip("ramfs", NULL);
+    options.log_writes = HF_EMBEDDED_LOG_WRITES_DIRECT;
+    cr_expect_eq(hf_embedded_open(&options, &db, error), -EOPNOTSUPP);
+    cr_expect_not_null(strstr(error, "direct I/O"), "%s", error);
+    options.log_writes = HF_EMBEDDED_LOG_WRITES_AUTO;
+    cr_assert_eq(hf_embedded_open(&options, &db, error), 0, "%s", error);
+    change_something(db);
+    cr_expect_eq(hf_embedded_close(db), 0);
 }
 
 /* Takes away the blocks of segment 1 behind its first `kept` bytes, and all the room there is. */
