@@ -71,6 +71,15 @@ struct hf_io_direct {
     uint32_t offset_align_bytes; /* the same for offsets and sizes */
 };
 
+/* True if what a file system tells (it told something) is direct I/O that our blocks are aligned
+ * for. Zeros: it takes O_DIRECT, and has none for this file. */
+static inline bool hf_io_direct_fits(const struct hf_io_direct *told, uint32_t align_bytes)
+{
+    return told->memory_align_bytes != 0 && told->offset_align_bytes != 0 &&
+           align_bytes % told->memory_align_bytes == 0 &&
+           align_bytes % told->offset_align_bytes == 0;
+}
+
 /* Of a descriptor that hf_io_posix() opened. Never fails: what cannot be known is false or 0. */
 void hf_io_posix_direct(int file, struct hf_io_direct *direct);
 

@@ -54,11 +54,7 @@ static enum direct_support ask_direct(int file, struct hf_io_direct *direct)
         return DIRECT_NOT_TOLD;
     direct->memory_align_bytes = status.stx_dio_mem_align;
     direct->offset_align_bytes = status.stx_dio_offset_align;
-    /* Zeros: none at all, though O_DIRECT may be taken and ignored. */
-    bool fits = direct->memory_align_bytes != 0 && direct->offset_align_bytes != 0 &&
-                HF_BLOCK_ALIGN_BYTES % direct->memory_align_bytes == 0 &&
-                HF_BLOCK_ALIGN_BYTES % direct->offset_align_bytes == 0;
-    return fits ? DIRECT_YES : DIRECT_NO;
+    return hf_io_direct_fits(direct, HF_BLOCK_ALIGN_BYTES) ? DIRECT_YES : DIRECT_NO;
 #else
     (void)file;
     (void)direct;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "tests/lib/private_mount.h"
@@ -191,6 +192,106 @@ Test(io_posix, direct_io_is_certain_where_the_file_system_says_so)
     hf_io_posix_direct(-1, &direct);
     cr_expect_not(direct.used);
     cr_expect_not(direct.certain);
+}
+
+Test(io_posix, direct_io_fits_if_blocks_are_aligned_for_it)
+{
+    /* Alignments of memory and of offsets, as file systems tell them, for blocks of 4096 bytes. */
+    static const struct {
+        uint32_t memory, offset;
+        bool fits;
+    } cases[] = {
+        {512, 512, true},   {4, 512, true},      {4096, 4096, true}, {1, 1, true},
+        {0, 0, false},      {512, 0, false},     {0, 512, false},    {512, 8192, false},
+        {8192, 512, false}, {512, 65536, false}, {512, 520, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct hf_io_direct told = {
+            .memory_align_bytes = cases[i].memory,
+            .offset_align_bytes = cases[i].offset,
+        };
+        cr_expect_eq(hf_io_direct_fits(&told, PAGE), cases[i].fits, "%u, %u", cases[i].memory,
+                     cases[i].offset);
+    }
+}
+
+Test(io_posix, where_the_file_system_does_not_say_so_direct_io_is_not_certain)
+{
+    /* A tmpfs: it takes O_DIRECT since Linux 6.6, and tells nothing. */
+    struct hf_io_direct direct;
+    int result = hf_private_mount("tmpfs", NULL, directory);
+    if (result != 0)
+        cr_skip_test("cannot mount a tmpfs here: %s", strerror(-result));
+    int file = io->open_file(io, directory, "a", HF_IO_CREATE);
+    cr_assert_geq(file, 0, "%s", strerror(-file));
+    hf_io_posix_direct(file, &direct);
+    cr_expect_eq(direct.used, (fcntl(file, F_GETFL) & O_DIRECT) != 0);
+    cr_expect_not(direct.certain);
+    io->close_file(io, file);
+    cr_expect_eq(hf_private_unmount(directory), 0);
+}
+
+/* Bytes of the file that the page cache holds, from its beginning, at most one page. */
+static ssize_t cached(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    cr_assert_geq(file, 0);
+    struct iovec page = {.iov_base = pages, .iov_len = PAGE};
+    ssize_t count = preadv2(file, &page, 1, 0, RWF_NOWAIT);
+    close(file);
+    return count;
+}
+
+/* An ext4 on a file in memory, journaling its data: it takes O_DIRECT and ignores it. */
+static void mount_journaled(char disk[HF_DIRECTORY_TEXT_BYTES + 8])
+{
+    char image[HF_DIRECTORY_TEXT_BYTES + 8];
+    int result = hf_private_mount("tmpfs", "size=40m", directory);
+    if (result != 0 || geteuid() != 0)
+        cr_skip_test("cannot mount a tmpfs here: %s", strerror(-result));
+    snprintf(disk, HF_DIRECTORY_TEXT_BYTES + 8, "%s/disk", directory);
+    snprintf(image, sizeof image, "%s/image", directory);
+    cr_assert_eq(mkdir(disk, 0700), 0);
+    int file = open(image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert(file >= 0 && ftruncate(file, 32 << 20) == 0);
+    close(file);
+    const char *const make[] = {"mkfs.ext4", "-q", "-F", image, NULL};
+    const char *const mount[] = {"mount", "-o", "loop,data=journal", image, disk, NULL};
+    char said[200];
+    if (hf_process_run(make, said, sizeof said) != 0 ||
+        hf_process_run(mount, said, sizeof said) != 0)
+        cr_skip_test("cannot mount a file here: %s", said);
+}
+
+Test(io_posix, direct_io_that_would_be_ignored_is_not_used_and_the_cache_is_dropped_for_recovery)
+{
+    char disk[HF_DIRECTORY_TEXT_BYTES + 8], path[HF_DIRECTORY_TEXT_BYTES + 16];
+    struct hf_io_direct direct;
+    mount_journaled(disk);
+    snprintf(path, sizeof path, "%s/a", disk);
+    int file = io->open_file(io, disk, "a", HF_IO_CREATE);
+    cr_assert_geq(file, 0, "%s", strerror(-file));
+    hf_io_posix_direct(file, &direct);
+    cr_expect_not(direct.used);
+    cr_expect_not(direct.certain);
+    cr_expect_eq(fcntl(file, F_GETFL) & O_DIRECT, 0);
+    cr_expect_eq(io->write_at(io, file, memset(pages, 9, PAGE), PAGE, 0), 0);
+    cr_expect_eq(io->sync_file(io, file), 0);
+    io->close_file(io, file);
+    sync(); /* until its journal is written back, the kernel keeps the page */
+    cr_expect_eq(cached(path), PAGE);
+
+    file = io->open_file(io, disk, "a", HF_IO_READ);
+    io->close_file(io, file);
+    cr_expect_eq(cached(path), PAGE, "only recovery wants it dropped");
+    file = io->open_file(io, disk, "a", HF_IO_READ_DIRECT);
+    cr_assert_geq(file, 0, "%s", strerror(-file));
+    cr_expect_lt(cached(path), 0);
+    cr_expect_eq(io->read_at(io, file, pages, PAGE, 0), PAGE);
+    cr_expect_eq(pages[PAGE - 1], 9);
+    io->close_file(io, file);
+    cr_expect_eq(hf_private_unmount(disk), 0);
+    cr_expect_eq(hf_private_unmount(directory), 0);
 }
 
 Test(io_posix, failures_are_told_as_negative_error_numbers)
