@@ -7,9 +7,8 @@
 
 /*
  * Mounts `type` ("ramfs", which refuses O_DIRECT; "tmpfs", with options such as "size=1m") over the
- * directory. Root's process gets mounts of its own; another's also becomes root in a user namespace
- * of its own, for which it must have one thread. 0; or -errno where neither is allowed, as in some
- * containers: the test is skipped then.
+ * directory. The process gets mounts of its own with it. 0; or -errno where it may not, who is not
+ * root or is in a container: the test is skipped then.
  */
 int hf_private_mount(const char *type, const char *options, const char *directory);
 

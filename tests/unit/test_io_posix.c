@@ -31,12 +31,22 @@ static void open_directory(void)
 
 static void close_directory(void)
 {
+    hf_private_unmount(directory); /* if the test mounted something */
     hf_directory_remove(directory);
     free(pages);
 }
 
 /* cppcheck-suppress unknownMacro; a test suite of Criterion */
 TestSuite(io_posix, .init = open_directory, .fini = close_directory);
+
+static void mount_or_skip(const char *type, const char *options)
+{
+    int result = hf_private_mount(type, options, directory);
+    if (result == 0)
+        return;
+    close_directory();
+    cr_skip_test("cannot mount a %s here: %s", type, strerror(-result));
+}
 
 static int created(const char *name)
 {
@@ -145,9 +155,7 @@ Test(io_posix, a_file_system_without_direct_io_is_read_and_written_all_the_same)
 {
     /* A ramfs, which refuses O_DIRECT: every mode opens, without; nothing is claimed. */
     struct hf_io_direct direct;
-    int result = hf_private_mount("ramfs", NULL, directory);
-    if (result != 0)
-        cr_skip_test("cannot mount a ramfs here: %s", strerror(-result));
+    mount_or_skip("ramfs", NULL);
     static const enum hf_io_open_mode modes[] = {HF_IO_CREATE, HF_IO_WRITE, HF_IO_READ_DIRECT};
     for (size_t i = 0; i < 3; i++) {
         int file = io->open_file(io, directory, "a", modes[i]);
@@ -164,7 +172,6 @@ Test(io_posix, a_file_system_without_direct_io_is_read_and_written_all_the_same)
         cr_expect_eq(pages[2 * PAGE - 1], 5);
         io->close_file(io, file);
     }
-    cr_expect_eq(hf_private_unmount(directory), 0);
 }
 
 Test(io_posix, direct_io_is_certain_where_the_file_system_says_so)
@@ -219,16 +226,13 @@ Test(io_posix, where_the_file_system_does_not_say_so_direct_io_is_not_certain)
 {
     /* A tmpfs: it takes O_DIRECT since Linux 6.6, and tells nothing. */
     struct hf_io_direct direct;
-    int result = hf_private_mount("tmpfs", NULL, directory);
-    if (result != 0)
-        cr_skip_test("cannot mount a tmpfs here: %s", strerror(-result));
+    mount_or_skip("tmpfs", NULL);
     int file = io->open_file(io, directory, "a", HF_IO_CREATE);
     cr_assert_geq(file, 0, "%s", strerror(-file));
     hf_io_posix_direct(file, &direct);
     cr_expect_eq(direct.used, (fcntl(file, F_GETFL) & O_DIRECT) != 0);
     cr_expect_not(direct.certain);
     io->close_file(io, file);
-    cr_expect_eq(hf_private_unmount(directory), 0);
 }
 
 /* Bytes of the file that the page cache holds, from its beginning, at most one page. */
@@ -246,9 +250,7 @@ static ssize_t cached(const char *path)
 static void mount_journaled(char disk[HF_DIRECTORY_TEXT_BYTES + 8])
 {
     char image[HF_DIRECTORY_TEXT_BYTES + 8];
-    int result = hf_private_mount("tmpfs", "size=40m", directory);
-    if (result != 0 || geteuid() != 0)
-        cr_skip_test("cannot mount a tmpfs here: %s", strerror(-result));
+    mount_or_skip("tmpfs", "size=40m");
     snprintf(disk, HF_DIRECTORY_TEXT_BYTES + 8, "%s/disk", directory);
     snprintf(image, sizeof image, "%s/image", directory);
     cr_assert_eq(mkdir(disk, 0700), 0);
@@ -259,8 +261,10 @@ static void mount_journaled(char disk[HF_DIRECTORY_TEXT_BYTES + 8])
     const char *const mount[] = {"mount", "-o", "loop,data=journal", image, disk, NULL};
     char said[200];
     if (hf_process_run(make, said, sizeof said) != 0 ||
-        hf_process_run(mount, said, sizeof said) != 0)
+        hf_process_run(mount, said, sizeof said) != 0) {
+        close_directory();
         cr_skip_test("cannot mount a file here: %s", said);
+    }
 }
 
 Test(io_posix, direct_io_that_would_be_ignored_is_not_used_and_the_cache_is_dropped_for_recovery)
@@ -290,8 +294,6 @@ Test(io_posix, direct_io_that_would_be_ignored_is_not_used_and_the_cache_is_drop
     cr_expect_eq(io->read_at(io, file, pages, PAGE, 0), PAGE);
     cr_expect_eq(pages[PAGE - 1], 9);
     io->close_file(io, file);
-    cr_expect_eq(hf_private_unmount(disk), 0);
-    cr_expect_eq(hf_private_unmount(directory), 0);
 }
 
 Test(io_posix, failures_are_told_as_negative_error_numbers)

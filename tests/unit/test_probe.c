@@ -361,8 +361,10 @@ static bool left_behind(void)
 static void mount_or_skip(const char *type, const char *options)
 {
     int result = hf_private_mount(type, options, directory);
-    if (result != 0)
-        cr_skip_test("cannot mount a %s here: %s", type, strerror(-result));
+    if (result == 0)
+        return;
+    hf_directory_remove(directory);
+    cr_skip_test("cannot mount a %s here: %s", type, strerror(-result));
 }
 
 Test(probe_disk, a_disk_with_direct_io_is_measured_both_ways_and_no_file_is_left)
