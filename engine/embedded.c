@@ -91,9 +91,10 @@ static unsigned handle_events(struct hf_embedded *db)
             hf_exchange_acq_rel(&db->poked, 0); /* pairs with poke() */
             arm_poke(db);
         } else {
-            db->queue.inflight--;
-            hf_flusher_complete(flusher_of(db), &db->queue.queue, (uint32_t)cqe->user_data,
-                                cqe->res);
+            uint32_t cookie;
+            int result;
+            if (hf_uring_queue_reap(&db->queue, cqe, &cookie, &result))
+                hf_flusher_complete(flusher_of(db), &db->queue.queue, cookie, result);
         }
     }
     io_uring_cq_advance(&db->ring, count);
@@ -178,7 +179,7 @@ static void *writer_main(void *context)
         result = hf_actor_init(&db->actor, &db->store->engine, &db->store->log.ring);
     if (result == 0) {
         db->actor.now_ns = hf_server_clock_now_ns(&db->store->log.clock);
-        hf_uring_queue_init(&db->queue, &db->ring, 0);
+        hf_uring_queue_init(&db->queue, &db->ring, 0, db->store->log.disk.writes);
         arm_poke(db);
     }
     pthread_mutex_lock(&db->mutex);
@@ -211,6 +212,11 @@ static int start_writer(struct hf_embedded *db, char *error)
     return -EIO;
 }
 
+_Static_assert((int)HF_EMBEDDED_LOG_WRITES_AUTO == (int)HF_LOG_WRITES_AUTO &&
+                   (int)HF_EMBEDDED_LOG_WRITES_DIRECT == (int)HF_LOG_WRITES_DIRECT &&
+                   (int)HF_EMBEDDED_LOG_WRITES_SYNC == (int)HF_LOG_WRITES_SYNC,
+               "the same, in words of the public header");
+
 int hf_embedded_open(const struct hf_embedded_options *options, struct hf_embedded **opened,
                      char error[HF_EMBEDDED_ERROR_BYTES])
 {
@@ -228,6 +234,7 @@ int hf_embedded_open(const struct hf_embedded_options *options, struct hf_embedd
         .max_reservations = options->max_reservations,
         .segment_bytes = options->segment_bytes,
         .writes_inflight = options->writes_inflight,
+        .log_writes = (enum hf_log_writes)options->log_writes,
         .retain_ns = options->retain_ns,
         .durability = options->memory ? HF_DURABILITY_MEMORY : HF_DURABILITY_DISK,
     };

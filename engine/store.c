@@ -63,6 +63,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .ring_slots = options->ring_slots,
         .writes_inflight = options->writes_inflight,
         .archive_command = options->archive_command,
+        .log_writes = options->log_writes,
         .durability = options->durability,
         .manual = options->manual,
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
@@ -78,7 +79,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
     if (result != 0)
         return result;
     store->recovered_reservations = replay->reservations;
-    store->recovery_ns = hf_monotonic_now_ns() - started_ns;
+    store->recovery_ns = hf_monotonic_now_ns() - started_ns - store->log.disk.probe_ns;
     return 0;
 }
 

@@ -14,12 +14,13 @@
 
 struct hf_store_options {
     const char *directory;
-    struct hf_io *io;            /* NULL: the real one */
-    uint32_t max_inventories;    /* 0: the default */
-    uint32_t max_reservations;   /* 0: the default */
-    uint64_t segment_bytes;      /* 0: the default; only for a new log */
-    uint32_t ring_slots;         /* 0: the default */
-    uint32_t writes_inflight;    /* 0: as is best, see wal/flusher.h */
+    struct hf_io *io;          /* NULL: the real one */
+    uint32_t max_inventories;  /* 0: the default */
+    uint32_t max_reservations; /* 0: the default */
+    uint64_t segment_bytes;    /* 0: the default; only for a new log */
+    uint32_t ring_slots;       /* 0: the default */
+    uint32_t writes_inflight;  /* 0: as is best, see wal/flusher.h */
+    enum hf_log_writes log_writes;
     const char *archive_command; /* a template, see wal/command.h; NULL: no archive */
     uint64_t retain_ns;          /* how long finished reservations are kept; 0: the default */
     enum hf_durability durability;
@@ -37,7 +38,7 @@ struct hf_store {
     struct hf_engine engine;
     struct hf_snapshotter *snapshotter;
     uint64_t recovered_reservations;
-    uint64_t recovery_ns; /* reading, replaying and deriving */
+    uint64_t recovery_ns; /* reading, replaying and deriving; without the probe of the disk */
     uint64_t started_at_ns;
 };
 

@@ -42,6 +42,11 @@ static const char usage_text[] =
     "  --snapshot-every DURATION  and after as long, if anything changed      [not]\n"
     "  --snapshot-rate BYTES   at most as many bytes of it a second, so that  [134217728]\n"
     "                          the log finds the disk free\n"
+    "  --log-writes auto       write the log as the disk does it best, which   [auto]\n"
+    "                          is tried out at start, or always by:\n"
+    "               direct     direct, data-synced writes\n"
+    "               sync       a write and then fdatasync; through the page cache on a file\n"
+    "                          system without direct I/O\n"
     "  --writes-in-flight N    log writes at once, 1 to 8       [1; 4 when a group fills a block]\n"
     "  --archive-command CMD   a shell command that copies a finished file of the log to where\n"
     "                          backups are; run by /bin/sh in DIR; %p is the file's path from\n"
@@ -76,6 +81,18 @@ static enum hf_durability parse_durability(const char *text)
     if (strcmp(text, "memory") == 0)
         return HF_DURABILITY_MEMORY;
     fprintf(stderr, "holdfastd: --durability %s: must be disk or memory\n", text);
+    exit(EXIT_USAGE);
+}
+
+static enum hf_log_writes parse_log_writes(const char *text)
+{
+    if (strcmp(text, "auto") == 0)
+        return HF_LOG_WRITES_AUTO;
+    if (strcmp(text, "direct") == 0)
+        return HF_LOG_WRITES_DIRECT;
+    if (strcmp(text, "sync") == 0)
+        return HF_LOG_WRITES_SYNC;
+    fprintf(stderr, "holdfastd: --log-writes %s: must be auto, direct or sync\n", text);
     exit(EXIT_USAGE);
 }
 
@@ -128,6 +145,7 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
         {"max-inventories", required_argument, NULL, 'i'},
         {"max-reservations", required_argument, NULL, 'r'},
         {"segment-bytes", required_argument, NULL, 's'},
+        {"log-writes", required_argument, NULL, 'L'},
         {"writes-in-flight", required_argument, NULL, 'f'},
         {"retain", required_argument, NULL, 'R'},
         {"snapshot-after", required_argument, NULL, 'a'},
@@ -163,6 +181,9 @@ static void parse_options(int argc, char **argv, struct hf_server_options *optio
             break;
         case 's':
             options->store.segment_bytes = parse_segment_bytes(name, optarg);
+            break;
+        case 'L':
+            options->store.log_writes = parse_log_writes(optarg);
             break;
         case 'f':
             options->store.writes_inflight =
@@ -224,17 +245,18 @@ static void print_ready(const struct hf_server *server)
 {
     const struct hf_store *store = server->store;
     const struct hf_log_recovery *recovery = &store->log.recovery;
-    char duration[32], rate[32];
+    char duration[32], rate[32], disk[HF_DISK_TEXT_BYTES];
     format_duration(store->recovery_ns, duration, sizeof duration);
     format_rate(recovery->records, store->recovery_ns, rate, sizeof rate);
+    hf_disk_describe(&store->log.disk, disk, sizeof disk);
     struct hf_info info;
     hf_server_describe((struct hf_server *)server, &info);
     printf("holdfastd: ready on %s, %u workers, durability %s, recovered %llu reservations and %u "
-           "inventories from %llu records in %s (%s), LSN %llu\n",
+           "inventories from %llu records in %s (%s), LSN %llu; log writes: %s\n",
            server->address, server->worker_count, info.durability != 0 ? "memory" : "disk",
            (unsigned long long)store->recovered_reservations, info.inventories,
            (unsigned long long)recovery->records, duration, rate,
-           (unsigned long long)info.commit_lsn);
+           (unsigned long long)info.commit_lsn, disk);
     fflush(stdout);
 }
 

@@ -192,6 +192,8 @@ static void received(struct hf_worker *worker, const struct io_uring_cqe *cqe)
 
 static void dispatch(struct hf_worker *worker, const struct io_uring_cqe *cqe)
 {
+    uint32_t cookie;
+    int result;
     switch ((enum hf_event)(cqe->user_data >> 56)) {
     case HF_EVENT_IGNORED:
         break;
@@ -205,9 +207,8 @@ static void dispatch(struct hf_worker *worker, const struct io_uring_cqe *cqe)
         hf_traffic_sent(worker, cqe->user_data, cqe->res);
         break;
     case HF_EVENT_LOG:
-        worker->queue.inflight--;
-        hf_flusher_complete(flusher_of(worker), &worker->queue.queue, (uint8_t)cqe->user_data,
-                            cqe->res);
+        if (hf_uring_queue_reap(&worker->queue, cqe, &cookie, &result))
+            hf_flusher_complete(flusher_of(worker), &worker->queue.queue, cookie, result);
         break;
     case HF_EVENT_UNSENT:
         send_again(worker, cqe->user_data, cqe->res);
@@ -411,7 +412,8 @@ static int open_worker(struct hf_worker *worker)
         hf_uring_open(&worker->ring, RING_ENTRIES, worker->start_error, sizeof worker->start_error);
     if (result != 0)
         return result;
-    hf_uring_queue_init(&worker->queue, &worker->ring, hf_event_make(HF_EVENT_LOG, 0));
+    hf_uring_queue_init(&worker->queue, &worker->ring, hf_event_make(HF_EVENT_LOG, 0),
+                        worker->server->store->log.disk.writes);
     result = hf_actor_init(&worker->actor, &worker->server->store->engine,
                            &worker->server->store->log.ring);
     if (result == 0)

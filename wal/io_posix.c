@@ -2,9 +2,15 @@
  * The real I/O: struct hf_io over POSIX calls. Blocking; for start, background and tools.
  *
  * Three things are dealt with here so that nobody else has to: calls that a signal interrupts,
- * transfers that come back short, and file systems that refuse O_DIRECT. The last only for reading:
- * a log that is written through the page cache would be a different promise, so there the refusal
- * is the caller's to report.
+ * transfers that come back short, and file systems that cannot do direct I/O in units of
+ * HF_BLOCK_ALIGN_BYTES. There the page cache is between us and the disk, and two things follow:
+ *
+ *   reading  What the cache holds is not what the disk has, if writing it back failed once: the
+ *            kernel tells that error once, and keeps the page. So the cache is asked to forget the
+ *            file before it is read for recovery.
+ *   writing  Nothing is durable before fdatasync says so. Every write_at() that promises it asks,
+ *            whatever the file system: these are few (the first and the last block of a run, the cut
+ *            of a torn tail).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,6 +42,66 @@ static int open_retried(const char *path, int flags)
     return file < 0 ? -errno : file;
 }
 
+/* Whether direct I/O in our unit is known to work. */
+enum direct_support { DIRECT_NOT_TOLD, DIRECT_NO, DIRECT_YES };
+
+static enum direct_support ask_direct(int file, struct hf_io_direct *direct)
+{
+#ifdef STATX_DIOALIGN
+    struct statx status;
+    if (statx(file, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) < 0 ||
+        (status.stx_mask & STATX_DIOALIGN) == 0)
+        return DIRECT_NOT_TOLD;
+    direct->memory_align_bytes = status.stx_dio_mem_align;
+    direct->offset_align_bytes = status.stx_dio_offset_align;
+    return hf_io_direct_fits(direct, HF_BLOCK_ALIGN_BYTES) ? DIRECT_YES : DIRECT_NO;
+#else
+    (void)file;
+    (void)direct;
+    return DIRECT_NOT_TOLD;
+#endif
+}
+
+void hf_io_posix_direct(int file, struct hf_io_direct *direct)
+{
+    *direct = (struct hf_io_direct){0};
+    enum direct_support support = ask_direct(file, direct);
+    int flags = fcntl(file, F_GETFL);
+    direct->used = flags >= 0 && (flags & O_DIRECT) != 0;
+    direct->certain = direct->used && support == DIRECT_YES;
+}
+
+/* Opens past the page cache where that works, and else through it. */
+static int open_direct(const char *path, int flags)
+{
+    int file = open_retried(path, flags | O_DIRECT);
+    if (file == -EINVAL)
+        return open_retried(path, flags);
+    struct hf_io_direct direct = {0};
+    if (file < 0 || ask_direct(file, &direct) != DIRECT_NO)
+        return file;
+    int result = fcntl(file, F_GETFL);
+    if (result >= 0)
+        result = fcntl(file, F_SETFL, result & ~O_DIRECT);
+    if (result >= 0)
+        return file;
+    result = -errno;
+    close(file);
+    return result;
+}
+
+static int open_to_recover(const char *path)
+{
+    int file = open_direct(path, O_RDONLY);
+    struct hf_io_direct direct;
+    if (file < 0)
+        return file;
+    hf_io_posix_direct(file, &direct);
+    if (!direct.certain) /* advice, and so is the answer */
+        (void)posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    return file;
+}
+
 /*
  * Opens for writing and locks the file. A write in flight keeps its open file, and with it the
  * lock, until it is over, also when its process was killed: so what we read after this cannot be
@@ -43,7 +109,7 @@ static int open_retried(const char *path, int flags)
  */
 static int open_exclusive(const char *path)
 {
-    int file = open_retried(path, O_WRONLY | O_DIRECT | O_DSYNC);
+    int file = open_direct(path, O_WRONLY);
     if (file < 0)
         return file;
     int result;
@@ -68,14 +134,13 @@ static int posix_open_file(struct hf_io *io, const char *directory, const char *
     case HF_IO_READ:
         return open_retried(path, O_RDONLY);
     case HF_IO_READ_DIRECT:
-        result = open_retried(path, O_RDONLY | O_DIRECT);
-        return result == -EINVAL ? open_retried(path, O_RDONLY) : result;
+        return open_to_recover(path);
     case HF_IO_WRITE:
         return open_exclusive(path);
     case HF_IO_CREATE:
-        return open_retried(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT);
+        return open_direct(path, O_RDWR | O_CREAT | O_TRUNC);
     case HF_IO_OVERWRITE:
-        return open_retried(path, O_RDWR | O_DIRECT);
+        return open_direct(path, O_RDWR);
     }
     return -EINVAL;
 }
@@ -116,6 +181,18 @@ static ssize_t posix_read_at(struct hf_io *io, int file, void *buffer, size_t by
     return (ssize_t)done;
 }
 
+/* What a file was opened for, its access mode tells: what is to be synced by its owner is open for
+ * reading as well. */
+static bool promises_durability(int file)
+{
+    return (fcntl(file, F_GETFL) & O_ACCMODE) != O_RDWR;
+}
+
+static int sync_data(int file)
+{
+    return fdatasync(file) < 0 ? -errno : 0;
+}
+
 /* After a short write, repeats from the last aligned place; one that gets nowhere is an error. */
 static int posix_write_at(struct hf_io *io, int file, const void *buffer, size_t bytes,
                           uint64_t offset)
@@ -134,13 +211,13 @@ static int posix_write_at(struct hf_io *io, int file, const void *buffer, size_t
             return -EIO;
         done += align_down((size_t)count);
     }
-    return 0;
+    return promises_durability(file) ? sync_data(file) : 0;
 }
 
 static int posix_sync_file(struct hf_io *io, int file)
 {
     (void)io;
-    return fdatasync(file) < 0 ? -errno : 0;
+    return sync_data(file);
 }
 
 static int posix_sync_directory(struct hf_io *io, const char *directory)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "base/check.h"
 
@@ -27,21 +28,64 @@ void hf_uring_submit_all(struct io_uring *ring)
         submit(ring);
 }
 
+/* In the low bits of user_data, beside the cookie: the completion is a sync's. */
+#define SYNC_BIT 0x80u
+_Static_assert(HF_MAX_INFLIGHT <= SYNC_BIT, "cookies leave its bit free");
+
 static void submit_write(struct hf_write_queue *queue, int file, const void *buffer, uint32_t bytes,
                          uint64_t offset, uint32_t cookie)
 {
     struct hf_uring_queue *self = (struct hf_uring_queue *)queue;
+    HF_CHECK(cookie < HF_MAX_INFLIGHT);
     struct io_uring_sqe *sqe = hf_uring_sqe(self->ring);
     io_uring_prep_write(sqe, file, buffer, bytes, offset);
+    if (self->writes != HF_LOG_WRITES_SYNC)
+        sqe->rw_flags = RWF_DSYNC;
     io_uring_sqe_set_data64(sqe, self->user_data | cookie);
+    self->blocks[cookie].file = file;
+    self->blocks[cookie].bytes = bytes;
     self->inflight++;
 }
 
-void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, uint64_t user_data)
+/* Queued: its owner submits it before it sleeps, as all else. */
+static void submit_sync(struct hf_uring_queue *queue, uint32_t cookie)
+{
+    struct io_uring_sqe *sqe = hf_uring_sqe(queue->ring);
+    io_uring_prep_fsync(sqe, queue->blocks[cookie].file, IORING_FSYNC_DATASYNC);
+    io_uring_sqe_set_data64(sqe, queue->user_data | SYNC_BIT | cookie);
+}
+
+/* The block's result, once its write was complete. */
+static int synced(uint32_t bytes, int result)
+{
+    if (result == 0)
+        return (int)bytes;
+    return result > 0 || result == -EAGAIN || result == -EINTR ? -EIO : result;
+}
+
+bool hf_uring_queue_reap(struct hf_uring_queue *queue, const struct io_uring_cqe *completion,
+                         uint32_t *cookie, int *result)
+{
+    bool sync = (completion->user_data & SYNC_BIT) != 0;
+    *cookie = (uint32_t)(completion->user_data & (SYNC_BIT - 1));
+    HF_CHECK(*cookie < HF_MAX_INFLIGHT);
+    uint32_t bytes = queue->blocks[*cookie].bytes;
+    *result = sync ? synced(bytes, completion->res) : completion->res;
+    if (!sync && queue->writes == HF_LOG_WRITES_SYNC && *result == (int)bytes) {
+        submit_sync(queue, *cookie);
+        return false;
+    }
+    queue->inflight--;
+    return true;
+}
+
+void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, uint64_t user_data,
+                         enum hf_log_writes writes)
 {
     *queue = (struct hf_uring_queue){
         .queue = {.submit = submit_write},
         .ring = ring,
+        .writes = writes,
         .user_data = user_data,
     };
 }

@@ -1,22 +1,53 @@
-/* The write queue on an io_uring: block writes are submitted with whatever else its owner submits.
+/*
+ * The write queue on an io_uring: block writes are submitted with whatever else its owner submits.
+ *
+ * A block is complete when it is durable, by one of two ways (enum hf_log_writes).
+ *   direct  One write with RWF_DSYNC: the request itself asks for it, whatever file it is for.
+ *   sync    A write, and when its completion says "all bytes", an fdatasync; what that one says is
+ *           the block's result. A write that failed or came back short is not synced.
+ *
+ * Why the two are not one linked pair. A chain ends where a submission ends: if the kernel takes
+ * only the first of the pair (no room in the queue, or no memory for the second request), the sync
+ * is a request of its own and may overtake the write, and nothing would tell us. And a pair is no
+ * faster: the completion of a direct write, and with it the start of what is linked to it, waits
+ * for the submitting thread in either case. Medians of 400 writes of 4 KiB, in turns: linked 127 us,
+ * in two steps 126 us; 40 of 1 MiB: 358 and 364 us.
+ *
+ * What a sync says is final. -EAGAIN and -EINTR of a write say that nothing was attempted, and the
+ * flusher submits it again; of a sync they say nothing of the kind, so they come out as -EIO: a
+ * sync is never retried.
  */
 #ifndef HF_WAL_IO_URING_H
 #define HF_WAL_IO_URING_H
 
 #include <liburing.h>
 
+#include "wal/block.h"
 #include "wal/io.h"
 
 struct hf_uring_queue {
     struct hf_write_queue queue;
     struct io_uring *ring;
-    uint64_t user_data; /* of the completions, the cookie in the low 8 bits */
-    uint32_t inflight;  /* submitted, and not reaped by the owner yet */
+    enum hf_log_writes writes;
+    uint64_t user_data; /* of the completions; the low 8 bits are ours */
+    uint32_t inflight;  /* blocks that are submitted and not complete */
+    struct {
+        int file;
+        uint32_t bytes;
+    } blocks[HF_MAX_INFLIGHT]; /* in flight, by cookie */
 };
 
-/* `ring` belongs to the caller's thread, who submits it, and who calls hf_flusher_complete() for
- * every completion whose user_data is this one, after counting `inflight` down. */
-void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, uint64_t user_data);
+/* `ring` belongs to the caller's thread, who submits it, and who gives every completion whose
+ * user_data is this one, but for the low 8 bits, to hf_uring_queue_reap(). */
+void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, uint64_t user_data,
+                         enum hf_log_writes writes);
+
+/*
+ * True: a block is complete; its *cookie and *result are for hf_flusher_complete(): all its bytes
+ * if they are durable, fewer or -errno if not. False: it is written, and its sync is queued.
+ */
+bool hf_uring_queue_reap(struct hf_uring_queue *queue, const struct io_uring_cqe *completion,
+                         uint32_t *cookie, int *result);
 
 /* A submission entry; submits what is queued if there is no room. Never NULL. */
 struct io_uring_sqe *hf_uring_sqe(struct io_uring *ring);

@@ -146,8 +146,56 @@ static int create_log(const struct hf_log_options *options, struct hf_log_tail *
             "%s: %s%s",
             (unsigned long long)(files->segment_bytes >> 20), options->directory, strerror(-result),
             result == -ENOSPC   ? "; make room, or use a smaller --segment-bytes"
-            : result == -EINVAL ? "; the file system must allow direct I/O (O_DIRECT)"
+            : result == -EINVAL ? "; direct I/O in units of 4096 bytes is refused there"
                                 : "");
+    return 0;
+}
+
+/* Says what is different where blocks cannot bypass the page cache. */
+static void explain_disk(const struct hf_disk *disk, const struct hf_log_options *options)
+{
+    if (disk->in_memory)
+        fprintf(stderr,
+                "holdfast: log: %s is in memory: what is acknowledged outlives a crash of the "
+                "process, but not of the machine\n",
+                options->directory);
+    else if (!disk->direct.used)
+        fprintf(
+            stderr,
+            "holdfast: log: the file system of %s has no direct I/O: blocks go through the page "
+            "cache, and are acknowledged when fdatasync says that the disk has them\n",
+            options->directory);
+    if (disk->most_writes_inflight != 0 && options->writes_inflight > disk->most_writes_inflight)
+        fprintf(
+            stderr,
+            "holdfast: log: one write at a time, not %u: the file system of %s does not say that "
+            "it bypasses the page cache, where one write could take the error of another\n",
+            options->writes_inflight, options->directory);
+}
+
+/* How blocks will be written. On a test's disk nothing is measured. */
+static int examine_disk(struct hf_disk *disk, const struct hf_log_options *options,
+                        uint64_t segment, char *error)
+{
+    *disk = (struct hf_disk){
+        .writes =
+            options->log_writes == HF_LOG_WRITES_SYNC ? HF_LOG_WRITES_SYNC : HF_LOG_WRITES_DIRECT,
+        .fixed = true,
+    };
+    if (options->io != hf_io_posix())
+        return 0;
+    int result = hf_disk_examine(disk, options->directory, segment, options->log_writes);
+    if (result == -EOPNOTSUPP)
+        return hf_log_explain(
+            error, result,
+            "the file system of %s has no direct I/O, or not in units of 4096 bytes; let "
+            "the log be written without, with --log-writes sync or auto, or choose "
+            "another directory with --dir",
+            options->directory);
+    if (result != 0)
+        return hf_log_explain(error, result, "cannot read the log in %s: %s", options->directory,
+                              strerror(-result));
+    explain_disk(disk, options);
     return 0;
 }
 
@@ -183,7 +231,8 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
         goto close_ring;
     struct hf_flusher_options flusher_options = {
         .durability = options->durability,
-        .writes_inflight = options->writes_inflight,
+        .writes_inflight = log->disk.most_writes_inflight != 0 ? log->disk.most_writes_inflight
+                                                               : options->writes_inflight,
         .on_failure = options->on_failure,
         .failure_context = options->failure_context,
     };
@@ -261,6 +310,8 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
         log->recovery.created = true;
         result = create_log(&options, &tail, &files, error);
     }
+    if (result == 0)
+        result = examine_disk(&log->disk, &options, tail.segment, error);
     if (result == 0)
         result = start_writing(log, &options, &tail, &files, error);
     if (result != 0) {

@@ -13,14 +13,15 @@
  * Opening, step by step: lock; remove what preparing a segment left behind; wait for writes that a
  * killed server left in flight; sync the segments and the directory, as the page cache may hold
  * what the disk does not; read everything; zero a torn tail, sync; create the first segment if
- * there is none; write the START block of a new epoch. Only then is anyone served. A crash anywhere
- * in between is recovered by doing the same again.
+ * there is none; find out how the disk writes best (probe.h); write the START block of a new epoch.
+ * Only then is anyone served. A crash anywhere in between is recovered by doing the same again.
  */
 #ifndef HF_WAL_LOG_H
 #define HF_WAL_LOG_H
 
 #include "base/clock.h"
 #include "wal/flusher.h"
+#include "wal/probe.h"
 #include "wal/recent.h"
 #include "wal/ring.h"
 #include "wal/segments.h"
@@ -29,10 +30,11 @@
 
 struct hf_log_options {
     const char *directory;
-    struct hf_io *io;            /* NULL: the real one */
-    uint64_t segment_bytes;      /* of a new log; an existing one keeps its own. 0: the default */
-    uint32_t ring_slots;         /* 0: 32768 */
-    uint32_t writes_inflight;    /* 0: as is best, see flusher.h */
+    struct hf_io *io;         /* NULL: the real one */
+    uint64_t segment_bytes;   /* of a new log; an existing one keeps its own. 0: the default */
+    uint32_t ring_slots;      /* 0: 32768 */
+    uint32_t writes_inflight; /* 0: as is best, see flusher.h */
+    enum hf_log_writes log_writes;
     const char *archive_command; /* a template, see wal/command.h; NULL: no archive */
     enum hf_durability durability;
     bool manual; /* no threads: the caller calls hf_log_step() */
@@ -84,6 +86,7 @@ struct hf_log {
     struct hf_recent recent; /* the newest records, while somebody follows */
     struct hf_server_clock clock;
     struct hf_log_recovery recovery;
+    struct hf_disk disk; /* what it is like, and how blocks are written; the queues follow it */
     pthread_mutex_t snapshots; /* of the two below */
     struct hf_log_snapshot newest_snapshot, older_snapshot;
     int lock; /* descriptor of DIR/lock */

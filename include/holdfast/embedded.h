@@ -36,6 +36,13 @@ extern "C" {
 struct hf_embedded;
 struct hf_session;
 
+/* How a log write is made durable; `holdfastd --log-writes` says the same. */
+enum hf_embedded_log_writes {
+    HF_EMBEDDED_LOG_WRITES_AUTO,   /* as the disk does best, which is tried out: about 10 ms */
+    HF_EMBEDDED_LOG_WRITES_DIRECT, /* one direct, data-synced write; an error without direct I/O */
+    HF_EMBEDDED_LOG_WRITES_SYNC,   /* a write, and then fdatasync */
+};
+
 struct hf_embedded_options {
     const char *directory;     /* made if it is missing */
     uint32_t max_inventories;  /* 0: 65536 */
@@ -43,6 +50,7 @@ struct hf_embedded_options {
     uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 16 MiB */
     uint32_t writes_inflight;  /* log writes at once, 1 .. 8; 0: as is best */
     uint64_t retain_ns;        /* how long finished reservations are kept; 0: 24 h */
+    enum hf_embedded_log_writes log_writes; /* 0: AUTO */
     bool memory; /* commit when the log's buffer has the record; the disk has it within 10 ms, and a
                     crash before that loses it */
 };

@@ -3,6 +3,7 @@
  * each restart everything that the clients were ever told.
  *
  *   crash --cycles N --programs BUILDDIR [--seed N] [--dir DIR] [--keep]
+ *         [--log-writes auto|direct|sync]
  *
  * One cycle: eight clients load the server, with two loads at once on different inventories.
  *   plain     reserves and cancels, on three hot inventories that are mostly sold out and on two
@@ -15,7 +16,8 @@
  * At a random moment, right behind a burst of requests, SIGKILL (every few cycles SIGTERM, which
  * must end with exit status 0). Half of the clients stay and reconnect by themselves, the others are
  * closed and leave unknowns. The server is started again, now and then killed once more while it
- * recovers, now and then with a retention of a few seconds. Then
+ * recovers, now and then with a retention of a few seconds; how it writes its log changes as well,
+ * if --log-writes does not fix it. Then
  *   1. all unknowns are resolved, by repeating the request or by looking its ids up;
  *   2. the cycle as a whole is judged, by the model and by the witness;
  *   3. every id of the cycle, and a sample of older ones (at the end: all), is looked up;
@@ -63,7 +65,8 @@ struct options {
     unsigned cycles;
     uint64_t seed;
     const char *programs;
-    const char *directory; /* NULL: a new one */
+    const char *directory;  /* NULL: a new one */
+    const char *log_writes; /* the server's option; NULL: another with each start */
     bool keep;
 };
 
@@ -413,10 +416,13 @@ static void retention_text(const struct crash *crash, char text[16])
 static void server_options(struct crash *crash, struct hf_daemon_options *options)
 {
     static char retain[16];
-    static const char *extra[] = {"--segment-bytes", "1048576", "--workers", NULL,
-                                  "--retain",        retain,    NULL};
+    static const char *extra[] = {
+        "--segment-bytes", "1048576", "--workers", NULL, "--retain", retain,
+        "--log-writes",    NULL,      NULL};
     static const char *const workers[] = {"1", "2", "3", "8"};
+    static const char *const ways[] = {"auto", "direct", "sync"};
     extra[3] = workers[random_below(crash, 4)];
+    extra[7] = crash->options.log_writes ? crash->options.log_writes : ways[random_below(crash, 3)];
     retention_text(crash, retain);
     *options = (struct hf_daemon_options){.program = crash->program,
                                           .directory = crash->directory,
@@ -856,8 +862,8 @@ static int conclude(struct crash *crash)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: crash --cycles N --programs BUILDDIR [--seed N] [--dir DIR] [--keep]\n");
+    fprintf(stderr, "usage: crash --cycles N --programs BUILDDIR [--seed N] [--dir DIR] [--keep]\n"
+                    "             [--log-writes auto|direct|sync]\n");
     return 2;
 }
 
@@ -881,6 +887,8 @@ static bool parse_options(int argc, char **argv, struct options *options)
             options->programs = value;
         else if (strcmp(argv[i], "--dir") == 0)
             options->directory = value;
+        else if (strcmp(argv[i], "--log-writes") == 0)
+            options->log_writes = value;
         else
             return false;
         if (end && (*end != '\0' || end == value))

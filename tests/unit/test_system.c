@@ -271,6 +271,8 @@ Test(system_start, bad_options_are_told)
         {"--max-inventories -1", "--max-inventories"},
         {"--archive-command cp%q", "%q; only %p"},
         {"--archive-command %", "single %"},
+        {"--log-writes quickly", "auto, direct or sync"},
+        {"--log-writes", "--log-writes"},
     };
     char words[512];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
