@@ -33,8 +33,8 @@ WAL_SRC      = tools/holdfast-wal.c tools/audit.c tools/walk.c tools/walk_text.c
                tools/image_filter.c tools/image_text.c tools/json.c $(wildcard tools/ledger*.c)
 # Of holdfast, but for its main(): the unit tests are linked with them.
 CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c commands.c image_text.c \
-               json.c options.c request.c session.c show.c show_json.c show_text.c values.c \
-               verb_batch.c verb_pages.c verb_watch.c)
+               json.c options.c request.c session.c show.c show_json.c show_status.c \
+               show_text.c values.c verb_batch.c verb_pages.c verb_server.c verb_watch.c)
 
 # Of the load generator, and of what measures expiry.
 LOAD_SRC     = $(addprefix bench/,link.c load.c options.c)
