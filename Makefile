@@ -50,6 +50,8 @@ MODEL    = $(BUILD)/model $(BUILD)/linearizability
 RETENTION = $(BUILD)/retention $(BUILD)/serving
 CRASH    = $(BUILD)/crash
 UNIT     = $(BUILD)/unit
+# holdfastd on a disk that is as slow as a test wants: the unit tests start it.
+SLOW     = $(BUILD)/holdfastd-slow
 
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -109,9 +111,13 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB)
+$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
+
+$(SLOW): $(call object,net/holdfastd.c tests/slow/slow_disk.c) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ -Wl,--wrap=hf_io_posix,--wrap=hf_uring_queue_init $(LDLIBS) -o $@
 
 $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
