@@ -210,8 +210,9 @@ static void describe_snapshots(struct hf_store *store, struct hf_status *status)
     status->snapshot_expected_bytes = report.running ? report.expected_bytes : 0;
     status->bytes_since_snapshot = report.log_bytes;
     pthread_mutex_lock(&log->snapshots);
-    status->snapshots_kept =
-        (log->newest_snapshot.last_lsn != 0) + (log->older_snapshot.last_lsn != 0);
+    status->snapshots_kept = log->newest_snapshot.last_lsn == 0  ? 0
+                             : log->older_snapshot.last_lsn == 0 ? 1
+                                                                 : 2;
     pthread_mutex_unlock(&log->snapshots);
 }
 

@@ -24,7 +24,6 @@
 #include "tests/lib/wire.h"
 
 #define VECTORS_PATH "docs/vectors/protocol.txt"
-#define PERCENT      42
 
 static int listener;
 static char address[32];
@@ -46,7 +45,6 @@ static void open_door(uint32_t visitors)
     cr_assert_eq(listen(listener, 512), 0);
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&bound, &bytes), 0);
     snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(bound.sin_port));
-    hf_progress_note(&progress, PERCENT, 100, 7);
     const struct hf_doorman_options options = {.listener = listener,
                                                .visitors = visitors,
                                                .progress = &progress,
@@ -561,15 +559,38 @@ Test(progress, percent_is_below_a_hundred_whatever_the_numbers)
                  {2000, 1000, 99},
                  {UINT64_MAX - 1, UINT64_MAX, 99},
                  {UINT64_MAX / 2, UINT64_MAX, 50}};
-    struct hf_progress some = {0};
     cr_expect(hf_progress_note(NULL, 1, 2, 3), "nobody looks");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hf_progress some = {0};
         cr_expect(hf_progress_note(&some, cases[i].done, cases[i].total, 0));
         cr_expect_eq(hf_progress_percent(&some), cases[i].percent, "%zu: %u", i,
                      hf_progress_percent(&some));
     }
+}
+
+/* The total grows in the middle, and what is done begins anew: the percentage stays, and goes on when
+ * it is reached. */
+Test(progress, percent_never_falls)
+{
+    struct hf_progress some = {0};
+    hf_progress_note(&some, 50, 100, 0);
+    cr_expect_eq(hf_progress_percent(&some), 50);
+    hf_progress_note(&some, 60, 1000, 0);
+    cr_expect_eq(hf_progress_percent(&some), 50);
+    hf_progress_note(&some, 0, 1000, 0);
+    cr_expect_eq(hf_progress_percent(&some), 50);
+    hf_progress_note(&some, 510, 1000, 0);
+    cr_expect_eq(hf_progress_percent(&some), 51);
+}
+
+Test(progress, who_works_is_told_when_nobody_wants_it_any_more)
+{
+    struct hf_progress some = {0};
+    cr_expect(hf_progress_note(&some, 1, 2, 3));
     hf_progress_cancel(&some);
+    cr_expect(hf_progress_cancelled(&some));
     cr_expect_not(hf_progress_note(&some, 1, 2, 3));
+    cr_expect_eq(hf_load_relaxed(&some.records), 3);
 }
 
 Test(recovery_report, the_line_tells_how_far_how_fast_and_how_long)
@@ -581,6 +602,7 @@ Test(recovery_report, the_line_tells_how_far_how_fast_and_how_long)
     hf_progress_note(&some, 1218000000, 2900000000, 10200000);
     hf_recovery_line(line, &some, 2 * HF_NS_PER_S);
     cr_expect_str_eq(line, "recovering: 42% (1.2 of 2.9 GB), 5.1 M records/s, 2.8 s left");
+    some = (struct hf_progress){0};
     hf_progress_note(&some, 500000, 2000000, 1500);
     hf_recovery_line(line, &some, 3 * HF_NS_PER_S);
     cr_expect_str_eq(line, "recovering: 25% (0.5 of 2.0 MB), 0.5 k records/s, 9.0 s left");

@@ -243,8 +243,8 @@ Test(embedded, a_directory_is_opened_once)
 }
 
 /* Requests with impossible values are given to a session. */
-/* How it is can be asked any time; a snapshot can be asked for. */
-Test(embedded, it_tells_how_it_is)
+/* How it is can be asked any time; a snapshot can be asked for, and is made. */
+Test(embedded, it_tells_how_it_is, .timeout = 60)
 {
     char directory[HF_DIRECTORY_TEXT_BYTES];
     struct hf_status status;
@@ -259,11 +259,22 @@ Test(embedded, it_tells_how_it_is)
     cr_expect_eq(status.segment_bytes, 1u << 20);
     cr_expect_eq(status.kept_bytes, 1u << 20);
     cr_expect_gt(status.bytes_since_snapshot, 0);
-    cr_expect_eq(status.snapshot_requested, 0);
+    cr_expect_eq(status.snapshots_kept, 0);
     cr_expect_eq(status.storage_full, 0);
     hf_embedded_request_snapshot(db);
-    hf_embedded_status(db, &status);
-    cr_expect_eq(status.snapshot_requested, 1);
+    for (int tries = 0; tries < 2000 && status.snapshots_made == 0; tries++) {
+        usleep(5000);
+        hf_embedded_status(db, &status);
+    }
+    cr_expect_eq(status.snapshots_made, 1);
+    cr_expect_eq(status.snapshots_kept, 1);
+    cr_expect_eq(status.snapshot_lsn, 1);
+    cr_expect_gt(status.snapshot_bytes, 0);
+    cr_expect_gt(status.snapshot_duration_ns, 0);
+    cr_expect_gt(status.snapshot_made_at_ns, 0);
+    cr_expect_eq(status.snapshot_requested, 0);
+    cr_expect_eq(status.snapshot_under_way, 0);
+    cr_expect_eq(status.snapshot_failures, 0);
     cr_assert_eq(hf_embedded_close(db), 0);
     hf_directory_remove(directory);
 }

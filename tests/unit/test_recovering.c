@@ -176,6 +176,20 @@ static struct hf_client *open_client(uint32_t request_timeout_ms)
     return client;
 }
 
+/* ---- the command line ---- */
+
+static int holdfast(const char *const words[])
+{
+    char program[HF_PROGRAM_TEXT_BYTES];
+    const char *argv[12] = {program, "--server", address};
+    hf_program_path("holdfast", program);
+    for (size_t i = 0; words[i] != NULL; i++)
+        argv[3 + i] = words[i];
+    return hf_process_run_within(60, argv, output, sizeof output);
+}
+
+#define HOLDFAST(...) holdfast((const char *const[]){__VA_ARGS__, NULL})
+
 /* ---- from outside ---- */
 
 /* Two peers look all the time: the percentage rises, and never falls, until the server is ready. The
@@ -222,6 +236,38 @@ Test(recovering, the_percentage_rises_until_the_server_is_ready)
     hf_daemon_messages(&server, output, sizeof output);
     cr_expect(strstr(output, "holdfastd: recovering: "), "%s", output);
     cr_expect(strstr(output, "% ("), "%s", output);
+}
+
+/* The same where most of the state is in a snapshot, and the log behind it is read after it. */
+Test(recovering, the_percentage_rises_through_a_snapshot)
+{
+    cr_assert_eq(hf_daemon_start_in(&server, data, extra), 0, "%s", server.error);
+    snprintf(address, sizeof address, "%s", server.address);
+    cr_expect_eq(HOLDFAST("snapshot", "--wait", "60s"), 0, "%s", output);
+    cr_expect(strncmp(output, "snapshot at LSN 32770 of ", 25) == 0, "%s", output);
+    cr_expect_eq(HOLDFAST("reserve", "1", "--customer", "1"), 0, "%s", output);
+    cr_assert_eq(hf_daemon_stop(&server), 0);
+    address[0] = '\0';
+    start_slowly(200);
+    int peer = dial();
+    unsigned percent = 0, steps = 0;
+    struct hf_reply reply;
+    for (;;) {
+        reply = ask(peer, HF_OP_STATUS);
+        if (reply.status.state != HF_SERVER_RECOVERING)
+            break;
+        cr_assert_geq(reply.status.percent, percent);
+        steps += reply.status.percent > percent;
+        percent = reply.status.percent;
+        usleep(5000);
+    }
+    cr_expect_geq(steps, 2);
+    cr_expect_eq(reply.status.snapshots_kept, 1);
+    cr_expect_eq(reply.status.snapshot_lsn, RESERVATIONS + 2);
+    cr_expect_gt(reply.status.snapshot_bytes, (uint64_t)RESERVATIONS * 128);
+    cr_expect_lt(reply.status.bytes_since_snapshot, 3u << 20);
+    cr_expect_geq(reply.status.recovered_records, RESERVATIONS + 3);
+    cr_expect_eq(ask(peer, HF_OP_INVENTORY_GET).inventory.confirmed, RESERVATIONS + 1);
 }
 
 #define ASKED 3000u
@@ -398,20 +444,6 @@ Test(recovering, a_client_that_is_impatient_learns_that_nothing_was_done)
     cr_expect_not(told.resent, "it began only once");
     hf_client_close(client);
 }
-
-/* ---- the command line ---- */
-
-static int holdfast(const char *const words[])
-{
-    char program[HF_PROGRAM_TEXT_BYTES];
-    const char *argv[12] = {program, "--server", address};
-    hf_program_path("holdfast", program);
-    for (size_t i = 0; words[i] != NULL; i++)
-        argv[3 + i] = words[i];
-    return hf_process_run_within(60, argv, output, sizeof output);
-}
-
-#define HOLDFAST(...) holdfast((const char *const[]){__VA_ARGS__, NULL})
 
 Test(recovering, the_command_line_tells_that_it_is_not_ready)
 {
