@@ -409,6 +409,77 @@ Test(doorman, running_out_of_descriptors_is_survived)
     cr_expect_eq(ask(third, HF_OP_PING).result, HF_NOT_READY);
 }
 
+/* ---- hostile peers ---- */
+
+static uint64_t seed;
+
+/* splitmix64 */
+static uint64_t random_u64(void)
+{
+    uint64_t mixed = seed += 0x9e3779b97f4a7c15ull;
+    mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9ull;
+    mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebull;
+    return mixed ^ mixed >> 31;
+}
+
+static uint32_t random_below(uint32_t bound)
+{
+    return (uint32_t)(random_u64() >> 32) % bound;
+}
+
+/* Requests of all kinds, some with wrong bytes, the last one perhaps cut; or any bytes. */
+static size_t make_hostile(uint8_t *bytes, size_t room)
+{
+    size_t count = 0;
+    if (random_below(4) == 0) {
+        while (count + sizeof(uint64_t) <= room / 8) {
+            uint64_t any = random_u64();
+            memcpy(bytes + count, &any, sizeof any);
+            count += sizeof any;
+        }
+        return count;
+    }
+    while (count + 512 < room && random_below(20) != 0) {
+        size_t more = encode(bytes + count, (enum hf_operation)random_below(60), random_u64());
+        if (more != 0 && random_below(10) == 0)
+            bytes[count + random_below((uint32_t)more)] = (uint8_t)random_u64();
+        count += more;
+    }
+    return count == 0 ? 0 : count - random_below(8) % count;
+}
+
+/* Thirty peers at a time send whatever comes to their minds, read some of it, vanish by a reset or in
+ * order; one asks for the status all the time, and is told. */
+Test(doorman, hostile_peers_hold_up_nobody)
+{
+    enum { ROUNDS = 4000, PEERS = 30 };
+    static uint8_t bytes[32768], ignored[4096];
+    int peers[PEERS], looks = dial();
+    seed = hf_monotonic_now_ns();
+    cr_log_info("seed %llu", (unsigned long long)seed);
+    for (int i = 0; i < PEERS; i++)
+        peers[i] = dial();
+    for (int round = 0; round < ROUNDS; round++) {
+        int *peer = &peers[random_below(PEERS)];
+        size_t count = make_hostile(bytes, sizeof bytes);
+        (void)send(*peer, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (random_below(2) == 0)
+            (void)recv(*peer, ignored, sizeof ignored, MSG_DONTWAIT);
+        if (random_below(10) == 0) {
+            struct linger reset = {.l_onoff = 1};
+            if (random_below(2) == 0)
+                setsockopt(*peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            close(*peer);
+            *peer = dial();
+        }
+        if (round % 10 == 0)
+            cr_assert_eq(ask(looks, HF_OP_STATUS).result, HF_FOUND);
+    }
+    for (int i = 0; i < PEERS; i++)
+        close(peers[i]);
+    close(looks);
+}
+
 /* ---- the end ---- */
 
 /* Ends the doorman. Returns its one visitor. */
