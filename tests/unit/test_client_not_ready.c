@@ -259,7 +259,7 @@ Test(client_not_ready, patience_that_ends_without_a_server_ends_in_not_connected
 
 Test(client_not_ready, who_asks_how_it_is_is_told_at_once)
 {
-    struct answer ping, status, info;
+    static struct answer ping, status, info; /* INFO is answered when the client is closed */
     open_client(0);
     submit(&ping, &(struct hf_request){.operation = HF_OP_PING});
     submit(&info, &(struct hf_request){.operation = HF_OP_INFO});

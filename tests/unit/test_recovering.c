@@ -8,14 +8,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/atomics.h"
 #include "base/clock.h"
 #include "holdfast/client.h"
 #include "net/codec.h"
+#include "net/feed.h"
 #include "tests/lib/process.h"
 #include "tests/lib/slow_disk.h"
 #include "tests/lib/stress.h"
@@ -87,6 +90,9 @@ static void clean_up(void)
 
 TestSuite(recovering, .init = make_log, .fini = clean_up, .timeout = 120);
 
+static const char *const *options_extra = extra;
+static const char *slow_program; /* NULL: holdfastd-slow */
+
 /* Starts the server, each of whose reads takes so long. There are about a dozen. Returns as soon as
  * its port answers, which is the same at the next start. */
 static void start_slowly(unsigned read_delay_ms)
@@ -94,13 +100,33 @@ static void start_slowly(unsigned read_delay_ms)
     if (address[0] == '\0')
         snprintf(address, sizeof address, "127.0.0.1:%u", hf_port_find());
     hf_store_relaxed(&disk->read_delay_ns, read_delay_ms * HF_NS_PER_MS);
-    struct hf_daemon_options options = {.directory = data, .listen = address, .extra = extra};
-    cr_assert_eq(hf_slow_disk_launch(disk_path, &server, &options), 0, "%s", server.error);
+    struct hf_daemon_options options = {
+        .program = slow_program, .directory = data, .listen = address, .extra = options_extra};
+    int launched = slow_program != NULL ? hf_daemon_launch(&server, &options)
+                                        : hf_slow_disk_launch(disk_path, &server, &options);
+    cr_assert_eq(launched, 0, "%s", server.error);
     int peer = -1;
     for (int tries = 0; tries < 1000 && (peer = hf_wire_dial(address)) < 0; tries++)
         usleep(5000);
     cr_assert_geq(peer, 0);
     close(peer);
+}
+
+/* Starts it slowly through a shell that gives it few descriptors. */
+static void start_limited(unsigned read_delay_ms, unsigned descriptors)
+{
+    static char script[sizeof directory + 16];
+    char program[HF_PROGRAM_TEXT_BYTES];
+    hf_program_path("holdfastd-slow", program);
+    snprintf(script, sizeof script, "%s/limited", directory);
+    FILE *file = fopen(script, "we");
+    cr_assert_not_null(file);
+    fprintf(file, "#!/bin/sh\nulimit -n %u\nexec %s \"$@\"\n", descriptors, program);
+    cr_assert_eq(fchmod(fileno(file), 0700), 0);
+    fclose(file);
+    setenv(HF_SLOW_DISK_VARIABLE, disk_path, 1);
+    slow_program = script;
+    start_slowly(read_delay_ms);
 }
 
 /* The disk is quick again: the server is ready soon. */
@@ -326,6 +352,61 @@ Test(recovering, who_only_waited_is_served_on_the_same_connection)
     cr_expect_eq(frame.tag, 9);
     cr_expect_eq(ask(silent, HF_OP_PING).result, HF_OK);
     cr_expect_eq(ask(silent, HF_OP_INFO).info.connections, 2);
+}
+
+/* One asks twenty thousand times how it is, and reads nothing before the server is ready: every answer
+ * comes, once, in order, whoever gave it. */
+Test(recovering, what_was_owed_before_is_paid_afterwards)
+{
+    enum { LOOKS = 20000 };
+    static uint8_t bytes[LOOKS * HF_FRAME_HEADER_BYTES];
+    const struct hf_request status = {.operation = HF_OP_STATUS};
+    start_slowly(100);
+    int peer = dial();
+    size_t sent = 0;
+    for (uint64_t i = 0; i < LOOKS; i++)
+        hf_request_encode(bytes + i * HF_FRAME_HEADER_BYTES, &status, i);
+    struct pollfd ready = {.fd = peer, .events = POLLOUT};
+    while (sent < sizeof bytes && poll(&ready, 1, 200) == 1) {
+        ssize_t part = send(peer, bytes + sent, sizeof bytes - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += part > 0 ? (size_t)part : 0;
+    }
+    let_recover();
+    unsigned state = HF_SERVER_RECOVERING;
+    for (uint64_t i = 0; i < sent / HF_FRAME_HEADER_BYTES; i++) {
+        struct hf_frame frame;
+        struct hf_reply reply;
+        cr_assert(next_reply(peer, &frame, &reply), "%llu", (unsigned long long)i);
+        cr_assert_eq(frame.tag, i);
+        cr_assert_eq(reply.result, HF_FOUND);
+        cr_assert_geq(reply.status.state, state);
+        state = reply.status.state;
+    }
+    if (sent % HF_FRAME_HEADER_BYTES != 0)
+        cr_assert(
+            hf_wire_send(peer, bytes + sent, HF_FRAME_HEADER_BYTES - sent % HF_FRAME_HEADER_BYTES));
+    cr_assert_eq(ask(peer, HF_OP_STATUS).result, HF_FOUND);
+    close(peer);
+}
+
+/* Descriptors for the server and a handful more; sixty come. It has what it needs to get ready. */
+Test(recovering, visitors_leave_the_server_what_it_needs)
+{
+    enum { CROWD = 60, NEEDED = 25 + HF_FEED_READERS + 1 };
+    static const char *const few[] = {"--workers", "1", "--segment-bytes", "1048576", NULL};
+    int peers[CROWD];
+    options_extra = few;
+    start_limited(200, NEEDED + 5);
+    for (int i = 0; i < CROWD; i++)
+        peers[i] = dial();
+    const struct hf_request ping = {.operation = HF_OP_PING};
+    send_request(peers[0], &ping, 1);
+    let_recover();
+    for (int i = 0; i < CROWD; i++)
+        close(peers[i]);
+    peers[0] = dial();
+    cr_expect_eq(ask(peers[0], HF_OP_PING).result, HF_OK);
+    close(peers[0]);
 }
 
 /* More than there is room for at the door, of all kinds: those that are still there when it is ready
