@@ -33,8 +33,8 @@ WAL_SRC      = tools/holdfast-wal.c tools/audit.c tools/walk.c tools/walk_text.c
                tools/image_filter.c tools/image_text.c tools/json.c $(wildcard tools/ledger*.c)
 # Of holdfast, but for its main(): the unit tests are linked with them.
 CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c commands.c image_text.c \
-               json.c options.c request.c session.c show.c show_json.c show_text.c values.c \
-               verb_batch.c verb_pages.c verb_watch.c)
+               json.c options.c request.c session.c show.c show_json.c show_status.c \
+               show_text.c values.c verb_batch.c verb_pages.c verb_server.c verb_watch.c)
 
 # Of the load generator, and of what measures expiry.
 LOAD_SRC     = $(addprefix bench/,link.c load.c options.c)
@@ -50,6 +50,8 @@ MODEL    = $(BUILD)/model $(BUILD)/linearizability
 RETENTION = $(BUILD)/retention $(BUILD)/serving
 CRASH    = $(BUILD)/crash
 UNIT     = $(BUILD)/unit
+# holdfastd on a disk that is as slow as a test wants: the unit tests start it.
+SLOW     = $(BUILD)/holdfastd-slow
 
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -113,9 +115,13 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB)
+$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
+
+$(SLOW): $(call object,net/holdfastd.c tests/slow/slow_disk.c) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ -Wl,--wrap=hf_io_posix,--wrap=hf_uring_queue_init $(LDLIBS) -o $@
 
 $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"

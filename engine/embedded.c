@@ -23,6 +23,7 @@
 #include "engine/request.h"
 #include "engine/store.h"
 #include "wal/io_uring.h"
+#include "wal/standstill.h"
 #include "wal/tail.h"
 
 #define RING_ENTRIES   32
@@ -52,6 +53,7 @@ struct hf_embedded {
 struct hf_session {
     struct hf_actor actor;
     struct hf_embedded *db;
+    struct hf_standstill standstill; /* of the log, as it was met */
     /* Where lists of an answer are: until the next call. */
     struct hf_reservation_entry entries[HF_MAX_PAGE_ENTRIES];
     struct hf_inventory inventories[HF_MAX_LIST_ENTRIES];
@@ -283,6 +285,7 @@ int hf_session_open(struct hf_embedded *db, struct hf_session **opened)
     if (session == NULL)
         return -ENOMEM;
     session->db = db;
+    session->standstill = (struct hf_standstill){0};
     int result = hf_actor_init(&session->actor, &db->store->engine, &db->store->log.ring);
     if (result != 0) {
         free(session);
@@ -355,16 +358,20 @@ static bool execute_once(struct hf_session *session, const struct hf_request *re
 static bool execute(struct hf_session *session, const struct hf_request *request,
                     struct hf_outcome *outcome)
 {
-    struct hf_embedded *db = session->db;
+    struct hf_log *log = &session->db->store->log;
     for (uint32_t tries = 0;; tries++) {
         if (!execute_once(session, request, outcome))
             return false;
         if (!hf_outcome_put_aside(outcome))
             return true;
-        if (outcome->result == HF_PUT_ASIDE_LOG_FULL &&
-            hf_segments_error(&db->store->log.segments) != 0) {
-            outcome->result = HF_STORAGE_FULL;
-            return true;
+        if (outcome->result == HF_PUT_ASIDE_LOG_FULL) {
+            uint64_t durable_lsn = hf_load_relaxed(&log->flusher.durable_lsn); /* does it move? */
+            if (hf_segments_error(&log->segments) != 0)
+                outcome->result = HF_STORAGE_FULL;
+            else if (hf_standstill_look(&session->standstill, durable_lsn, hf_monotonic_now_ns()))
+                outcome->result = HF_OVERLOADED;
+            if (!hf_outcome_put_aside(outcome))
+                return true;
         }
         wait_aside(session, outcome->result, tries);
     }
@@ -410,6 +417,17 @@ void hf_session_wait(struct hf_session *session, uint64_t lsn)
     while (hf_flusher_commit_lsn(flusher_of(db)) < lsn)
         pthread_cond_wait(&db->committed, &db->mutex);
     pthread_mutex_unlock(&db->mutex);
+}
+
+void hf_embedded_status(struct hf_embedded *db, struct hf_status *status)
+{
+    *status = (struct hf_status){.state = HF_SERVER_READY};
+    hf_store_describe(db->store, status);
+}
+
+void hf_embedded_request_snapshot(struct hf_embedded *db)
+{
+    hf_store_request_snapshot(db->store);
 }
 
 uint64_t hf_embedded_commit_lsn(const struct hf_embedded *db)

@@ -325,6 +325,8 @@ static enum hf_field check_fields(const struct hf_request *request, unsigned *li
     case HF_OP_STATE_HASH:
     case HF_OP_INFO:
     case HF_OP_PING:
+    case HF_OP_STATUS:
+    case HF_OP_SNAPSHOT:
         break;
     }
     return HF_FIELD_NONE;

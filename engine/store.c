@@ -68,6 +68,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .manual = options->manual,
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
         .failure_context = options->failure_context,
+        .progress = options->progress,
         .replay = replay_record,
         .restore = restore_record,
         .announce = announce_record,
@@ -186,6 +187,58 @@ close_region:
 free_store:
     free(store);
     return result;
+}
+
+void hf_store_request_snapshot(struct hf_store *store)
+{
+    hf_snapshotter_request(store->snapshotter);
+}
+
+static void describe_snapshots(struct hf_store *store, struct hf_status *status)
+{
+    struct hf_log *log = &store->log;
+    struct hf_snapshotter_report report;
+    hf_snapshotter_describe(store->snapshotter, &report);
+    status->snapshot_under_way = report.running;
+    status->snapshot_requested = report.requested;
+    status->snapshots_made = report.made;
+    status->snapshot_failures = report.failures;
+    status->snapshot_error = report.last_error;
+    status->snapshot_lsn = report.last_lsn;
+    status->snapshot_made_at_ns = report.made_at_ns;
+    status->snapshot_bytes = report.bytes;
+    status->snapshot_duration_ns = report.duration_ns;
+    status->snapshot_done_bytes = report.running ? report.done_bytes : 0;
+    status->snapshot_expected_bytes = report.running ? report.expected_bytes : 0;
+    status->bytes_since_snapshot = report.log_bytes;
+    pthread_mutex_lock(&log->snapshots);
+    status->snapshots_kept = log->newest_snapshot.last_lsn == 0  ? 0
+                             : log->older_snapshot.last_lsn == 0 ? 1
+                                                                 : 2;
+    pthread_mutex_unlock(&log->snapshots);
+}
+
+void hf_store_describe(struct hf_store *store, struct hf_status *status)
+{
+    struct hf_log *log = &store->log;
+    const struct hf_log_recovery *recovery = &log->recovery;
+    struct hf_log_start start;
+    int storage_error = hf_segments_error(&log->segments);
+    hf_flusher_segment_start(&log->flusher, &start);
+    status->percent = 100;
+    status->recovery_done_bytes = recovery->snapshot.bytes + recovery->bytes;
+    status->recovery_total_bytes = status->recovery_done_bytes;
+    status->recovered_records = recovery->snapshot_records + recovery->records;
+    status->first_kept_segment = hf_segments_first(&log->segments);
+    status->active_segment = start.segment;
+    status->segment_bytes = log->segments.segment_bytes;
+    status->kept_bytes =
+        (start.segment - status->first_kept_segment + 1) * log->segments.segment_bytes;
+    status->write_method = HF_WRITE_DIRECT;
+    status->writes_inflight = log->flusher.full_writes_inflight;
+    status->storage_full = storage_error != 0;
+    status->storage_error = storage_error;
+    describe_snapshots(store, status);
 }
 
 int hf_store_close(struct hf_store *store)

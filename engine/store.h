@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "engine/snapshotter.h"
+#include "holdfast/protocol.h"
 #include "wal/log.h"
 
 #define HF_DEFAULT_MAX_INVENTORIES  65536u
@@ -31,6 +32,7 @@ struct hf_store_options {
     hf_flusher_failure
         *on_failure; /* NULL: a line on stderr, and the process ends with status 70 */
     void *failure_context;
+    struct hf_progress *progress; /* of the recovery, or NULL; cancelled, it ends with -ECANCELED */
 };
 
 struct hf_store {
@@ -45,6 +47,15 @@ struct hf_store {
 /* 0, or -errno with a line in `error` that says what to do. Recovers; see wal/log.h. */
 int hf_store_open(struct hf_store **store, const struct hf_store_options *options,
                   char error[HF_LOG_ERROR_BYTES]);
+
+/* Asks for a snapshot now; if one is under way, another follows it. Never blocks. Any thread. */
+void hf_store_request_snapshot(struct hf_store *store);
+
+/*
+ * What of STATUS the store knows: segments, how blocks are written, snapshots, the archive, room.
+ * The state of the server and its counters are left alone, percent is 100. Any thread.
+ */
+void hf_store_describe(struct hf_store *store, struct hf_status *status);
 
 /* All actors are closed and hf_flusher_idle() was true: writes the STOP block and frees everything.
  * 0 or -errno. */

@@ -25,6 +25,12 @@
  * the one place that knows which answers leave open whether that happened (client.h has the table).
  * What would do harm when done twice is not sent twice: it ends when the connection does.
  *
+ * A server that recovers tells NOT_READY, does nothing of all that is sent on that connection, and
+ * ends it when it is ready. So a request that is told so stays where it is in the list, as if no
+ * answer had come, and is sent again with the others, in order, when the connection has gone; and the
+ * copies that it had are known not to have been done. Whoever asks how the server is, by PING or
+ * STATUS, is told at once.
+ *
  * Watches are a matter of their own: client_watch.h.
  */
 #include "holdfast/client.h"
@@ -57,7 +63,10 @@ struct slot {
     uint32_t generation;  /* of the tag; grows when the slot is freed, never zero */
     uint32_t next;        /* in the list of the unanswered, or of the free */
     uint32_t previous;    /* in the list of the unanswered */
-    uint32_t sends;       /* on how many connections it was encoded */
+    uint32_t sends;       /* copies that may have been done: one for each connection on which it
+                             was encoded, but for those that told NOT_READY */
+    bool sent;            /* encoded on this connection */
+    bool refused;         /* and told NOT_READY: it waits for the next one */
     uint32_t frame_bytes; /* 0: the slot is free */
     uint64_t deadline_ns;
     hf_client_callback *callback;
@@ -77,6 +86,8 @@ struct hf_client {
     size_t outstanding;
     unsigned answered; /* since the client was opened; compared for difference only */
     bool processing, closing;
+    bool not_ready;  /* NOT_READY was told on this connection: nothing of it is done */
+    int32_t percent; /* of the recovery, as it told */
     struct hf_client_watches watches;
     struct hf_reply_scratch *lists;         /* room for the list of a reply; NULL: none asked yet */
     struct hf_reply_scratch *sync_lists;    /* the list that hf_client_call_sync() returned last */
@@ -166,6 +177,7 @@ static bool is_read(enum hf_operation operation)
     case HF_OP_PING:
     case HF_OP_INFO:
     case HF_OP_STATE_HASH:
+    case HF_OP_STATUS:
     case HF_OP_INVENTORY_GET:
     case HF_OP_INVENTORY_LIST:
     case HF_OP_INVENTORY_SETTINGS:
@@ -236,6 +248,52 @@ static bool must_not_be_repeated(struct slot *slot)
            (frame.result & HF_REQUEST_EXPECT_VERSION) == 0;
 }
 
+/* ---- servers that recover --------------------------------------------------------------- */
+
+/* NOT_READY: is this what was asked, or is it in the way? */
+static bool asks_how_it_is(enum hf_operation operation)
+{
+    return operation == HF_OP_PING || operation == HF_OP_STATUS;
+}
+
+/* It waits for the next connection; the copy on this one is known not to have been done. */
+static void put_off(struct hf_client *client, struct slot *slot, const struct hf_reply *reply)
+{
+    HF_CHECK(slot->sends > 0 && !slot->refused);
+    slot->sends--;
+    slot->refused = true;
+    client->percent = reply->available;
+}
+
+/* The connection is gone: what was sent on it is to be sent again. If it told NOT_READY, nothing of
+ * it was done. */
+static void take_back_all(struct hf_client *client)
+{
+    for (uint32_t index = client->head; index != client->unsent;
+         index = client->slots[index].next) {
+        struct slot *slot = &client->slots[index];
+        if (client->not_ready && !slot->refused)
+            slot->sends--;
+        slot->sent = slot->refused = false;
+    }
+    client->not_ready = false;
+    client->unsent = client->head;
+}
+
+/* What there is to say of a request that no reply has ended. */
+static struct hf_reply end_of(const struct hf_client *client, struct slot *slot)
+{
+    bool not_done = slot->sent && client->not_ready; /* the copy on this connection */
+    uint32_t open = slot->sends - (not_done && !slot->refused);
+    struct hf_reply reply = {.operation = operation_of(slot),
+                             .result = open > 0 ? HF_OUTCOME_UNKNOWN : HF_NOT_CONNECTED};
+    if (open == 0 && not_done) {
+        reply.result = HF_NOT_READY;
+        reply.available = client->percent;
+    }
+    return reply;
+}
+
 /* ---- answers ---------------------------------------------------------------------------- */
 
 /* Ends the request of slot `index`. Its callback may submit, so the slot is free before. */
@@ -254,9 +312,7 @@ static void answer(struct hf_client *client, uint32_t index, struct hf_reply *re
 /* Ends a request that no reply has ended. */
 static void answer_unanswered(struct hf_client *client, uint32_t index)
 {
-    struct slot *slot = &client->slots[index];
-    struct hf_reply reply = {.operation = operation_of(slot),
-                             .result = slot->sends > 0 ? HF_OUTCOME_UNKNOWN : HF_NOT_CONNECTED};
+    struct hf_reply reply = end_of(client, &client->slots[index]);
     answer(client, index, &reply);
 }
 
@@ -267,6 +323,7 @@ static bool take_watched(struct hf_client *client, const struct hf_frame *frame,
     int taken = hf_client_watches_take(&client->watches, frame, bytes);
     if (taken < 0)
         return false;
+    client->not_ready |= frame->result == HF_NOT_READY;
     hf_client_connection_praise(&client->connection);
     client->answered += (unsigned)taken;
     return true;
@@ -286,10 +343,15 @@ static bool take_reply(struct hf_client *client, const struct hf_frame *frame, c
         /* The request has ended already: a late reply, if the tag was ever given out. */
         return generation >= 1 && generation < slot->generation;
     struct hf_reply reply;
-    if (slot->sends == 0 || frame->operation != (operation_of(slot) | HF_REPLY_BIT) ||
+    if (!slot->sent || slot->refused || frame->operation != (operation_of(slot) | HF_REPLY_BIT) ||
         !hf_reply_decode(bytes, frame, &reply, client->lists))
         return false;
     hf_client_connection_praise(&client->connection);
+    client->not_ready |= reply.result == HF_NOT_READY;
+    if (reply.result == HF_NOT_READY && !asks_how_it_is(reply.operation)) {
+        put_off(client, slot, &reply);
+        return true;
+    }
     if (hides_a_yes(slot, &reply))
         reply.result = HF_OUTCOME_UNKNOWN;
     answer(client, index, &reply);
@@ -321,7 +383,7 @@ static void end_what_is_sent_once(struct hf_client *client)
 static void lose_connection(struct hf_client *client, const char *reason)
 {
     hf_client_connection_drop(&client->connection, hf_monotonic_now_ns(), reason);
-    client->unsent = client->head;
+    take_back_all(client);
     hf_client_watches_lose(&client->watches);
     end_what_is_sent_once(client);
 }
@@ -348,6 +410,7 @@ static void encode_unsent(struct hf_client *client)
             return;
         memcpy(room, frame_of(slot), slot->frame_bytes);
         slot->sends++;
+        slot->sent = true;
         client->unsent = slot->next;
     }
 }
@@ -557,6 +620,7 @@ int hf_client_submit(struct hf_client *client, const struct hf_request *request,
         return -ENOMEM;
     client->free = slot->next;
     slot->sends = 0;
+    slot->sent = slot->refused = false;
     slot->deadline_ns = hf_monotonic_now_ns() + client->request_timeout_ns;
     slot->callback = callback;
     slot->context = context;

@@ -194,8 +194,10 @@ int hf_client_watches_take(struct hf_client_watches *watches, const struct hf_fr
         return 0;
     if (reply.operation != HF_OP_SUBSCRIBE || !watch->on_connection || !continues(watch, &reply))
         return -EBADMSG;
+    if (reply.result == HF_NOT_READY && watch->state == WATCH_ASKED)
+        watch->sends--; /* it has not begun here */
     reply.resent = watch->sends > 1;
-    if (reply.result == HF_SHUTTING_DOWN)
+    if (reply.result == HF_SHUTTING_DOWN || reply.result == HF_NOT_READY)
         return 0; /* the connection is about to end, and the watch to go on elsewhere */
     bool yes = hf_result_group(reply.result) == HF_GROUP_YES;
     bool last = !yes || reply.result == HF_UNSUBSCRIBED;

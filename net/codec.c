@@ -364,6 +364,8 @@ static void write_fields(uint8_t *out, const struct hf_request *request, size_t 
     case HF_OP_PING:
     case HF_OP_INFO:
     case HF_OP_STATE_HASH:
+    case HF_OP_STATUS:
+    case HF_OP_SNAPSHOT:
         break;
     case HF_OP_INVENTORY_CREATE:
         hf_put_u64(out + 16, request->inventory_id);
@@ -527,6 +529,8 @@ static enum hf_field read_fields(const uint8_t *bytes, const struct hf_frame *fr
     case HF_OP_PING:
     case HF_OP_INFO:
     case HF_OP_STATE_HASH:
+    case HF_OP_STATUS:
+    case HF_OP_SNAPSHOT:
         break;
     case HF_OP_INVENTORY_CREATE:
         request->inventory_id = hf_get_u64(bytes + 16);

@@ -10,6 +10,7 @@
 #ifndef HF_NET_CODEC_H
 #define HF_NET_CODEC_H
 
+#include "base/check.h"
 #include "holdfast/client.h"
 #include "holdfast/protocol.h"
 
@@ -26,6 +27,25 @@ void hf_frame_read(const uint8_t *bytes, struct hf_frame *frame);
 
 /* Writes the 16 bytes at `bytes`. */
 void hf_frame_write(uint8_t *bytes, const struct hf_frame *frame);
+
+/*
+ * Looks at the beginning of `count` received bytes for a request. HF_OK: a whole frame, whose header
+ * is in *frame; 0: it is not whole yet; else its length cannot be right, so that the next frame
+ * cannot be found: the result to reply, naming FRAME_BYTES, before the connection is closed.
+ */
+static inline unsigned hf_request_frame(const uint8_t *bytes, size_t count, struct hf_frame *frame)
+{
+    if (count < HF_FRAME_HEADER_BYTES)
+        return 0;
+    hf_frame_read(bytes, frame);
+    if (HF_UNLIKELY(frame->frame_bytes < HF_FRAME_HEADER_BYTES)) {
+        frame->tag = 0; /* not a frame, so these bytes are no tag */
+        return HF_BAD_FRAME;
+    }
+    if (HF_UNLIKELY(frame->frame_bytes > HF_MAX_REQUEST_BYTES))
+        return HF_FRAME_TOO_LARGE;
+    return count < frame->frame_bytes ? 0 : HF_OK;
+}
 
 /* ---- requests --------------------------------------------------------------------------- */
 
@@ -120,6 +140,7 @@ size_t hf_reply_encode_records(uint8_t *out, uint64_t tag, unsigned result, uint
 size_t hf_reply_encode_hash(uint8_t *out, uint64_t tag, uint64_t state_hash, uint64_t lsn_before,
                             uint64_t lsn_after, uint64_t reservations);
 size_t hf_reply_encode_info(uint8_t *out, uint64_t tag, const struct hf_info *info);
+size_t hf_reply_encode_status(uint8_t *out, uint64_t tag, const struct hf_status *status);
 
 /* What a decoded reply points into: its one list. */
 struct hf_reply_scratch {

@@ -19,9 +19,11 @@
 #include "base/bytes.h"
 #include "base/check.h"
 
-#define REPLY_BODY        16
-#define SERVER_VERSION_AT 160
-#define RECORD_BYTES      HF_FRAME_RECORD_BYTES
+#define REPLY_BODY         16
+#define SERVER_VERSION_AT  160
+#define ARCHIVE_FAILURE_AT 200
+#define STATUS_END         320 /* of what has a meaning */
+#define RECORD_BYTES       HF_FRAME_RECORD_BYTES
 
 _Static_assert(HF_INVENTORY_REPLY_BYTES == REPLY_BODY + HF_INVENTORY_ENTRY_BYTES, "one entry");
 _Static_assert(HF_LINKED_REPLY_BYTES == HF_RESERVATION_REPLY_BYTES + sizeof(struct hf_id),
@@ -504,6 +506,87 @@ static bool read_info(const uint8_t *bytes, const struct hf_frame *frame, struct
     return true;
 }
 
+/* The numbers of STATUS. X(offset, bits, field) */
+#define STATUS_NUMBERS(X)                                                                          \
+    X(16, 8, state)                                                                                \
+    X(17, 8, percent)                                                                              \
+    X(18, 8, write_method)                                                                         \
+    X(19, 8, storage_full)                                                                         \
+    X(20, 8, snapshot_under_way)                                                                   \
+    X(21, 8, snapshot_requested)                                                                   \
+    X(22, 8, archive_enabled)                                                                      \
+    X(24, 64, recovery_done_bytes)                                                                 \
+    X(32, 64, recovery_total_bytes)                                                                \
+    X(40, 64, first_kept_segment)                                                                  \
+    X(48, 64, active_segment)                                                                      \
+    X(56, 64, segment_bytes)                                                                       \
+    X(64, 64, kept_bytes)                                                                          \
+    X(72, 64, write_latency_ns)                                                                    \
+    X(80, 32, writes_inflight)                                                                     \
+    X(88, 64, snapshots_made)                                                                      \
+    X(96, 64, snapshot_failures)                                                                   \
+    X(104, 32, snapshots_kept)                                                                     \
+    X(112, 64, snapshot_lsn)                                                                       \
+    X(120, 64, snapshot_made_at_ns)                                                                \
+    X(128, 64, snapshot_bytes)                                                                     \
+    X(136, 64, snapshot_duration_ns)                                                               \
+    X(144, 64, snapshot_done_bytes)                                                                \
+    X(152, 64, snapshot_expected_bytes)                                                            \
+    X(160, 64, bytes_since_snapshot)                                                               \
+    X(168, 64, archived_segment)                                                                   \
+    X(176, 64, archive_waiting)                                                                    \
+    X(184, 32, archive_failures)                                                                   \
+    X(188, 32, archive_exit_status)                                                                \
+    X(192, 64, archived_at_ns)                                                                     \
+    X(296, 64, put_aside)                                                                          \
+    X(304, 64, overloaded)                                                                         \
+    X(312, 64, recovered_records)
+
+/* And those that may be negative, i32. */
+#define STATUS_ERRORS(X)                                                                           \
+    X(84, 32, storage_error)                                                                       \
+    X(108, 32, snapshot_error)
+
+#define X(offset, bits, field)                                                                     \
+    _Static_assert(sizeof((struct hf_status *)0)->field * 8 == (bits) &&                           \
+                       ((offset) + (bits) / 8 <= ARCHIVE_FAILURE_AT ||                             \
+                        (offset) >= ARCHIVE_FAILURE_AT + HF_STATUS_TEXT_BYTES) &&                  \
+                       (offset) + (bits) / 8 <= STATUS_END,                                        \
+                   "the width of " #field);
+STATUS_NUMBERS(X)
+STATUS_ERRORS(X)
+#undef X
+
+size_t hf_reply_encode_status(uint8_t *out, uint64_t tag, const struct hf_status *status)
+{
+    begin_reply(out, HF_STATUS_REPLY_BYTES, HF_OP_STATUS, HF_FOUND, tag);
+    memset(out + REPLY_BODY, 0, HF_STATUS_REPLY_BYTES - REPLY_BODY);
+#define X(offset, bits, field) hf_put_u##bits(out + (offset), status->field);
+    STATUS_NUMBERS(X)
+#undef X
+#define X(offset, bits, field) hf_put_u##bits(out + (offset), (uint##bits##_t)status->field);
+    STATUS_ERRORS(X)
+#undef X
+    memcpy(out + ARCHIVE_FAILURE_AT, status->archive_failure, sizeof status->archive_failure);
+    return HF_STATUS_REPLY_BYTES;
+}
+
+static bool read_status(const uint8_t *bytes, const struct hf_frame *frame,
+                        struct hf_status *status)
+{
+    if (frame->frame_bytes != HF_STATUS_REPLY_BYTES)
+        return false;
+#define X(offset, bits, field) status->field = hf_get_u##bits(bytes + (offset));
+    STATUS_NUMBERS(X)
+#undef X
+#define X(offset, bits, field) status->field = (int##bits##_t)hf_get_u##bits(bytes + (offset));
+    STATUS_ERRORS(X)
+#undef X
+    memcpy(status->archive_failure, bytes + ARCHIVE_FAILURE_AT, sizeof status->archive_failure);
+    status->archive_failure[sizeof status->archive_failure - 1] = '\0'; /* as in read_info() */
+    return true;
+}
+
 /* ---- replies ---------------------------------------------------------------------------- */
 
 /* Shapes with a list, which goes into `scratch`. */
@@ -524,10 +607,13 @@ static bool read_yes(const uint8_t *bytes, const struct hf_frame *frame, struct 
 {
     switch (reply->operation) {
     case HF_OP_PING:
+    case HF_OP_SNAPSHOT:
     case HF_OP_UNSUBSCRIBE:
         return read_short(bytes, frame, reply);
     case HF_OP_INFO:
         return read_info(bytes, frame, &reply->info);
+    case HF_OP_STATUS:
+        return read_status(bytes, frame, &reply->status);
     case HF_OP_STATE_HASH:
         return read_hash(bytes, frame, reply);
     case HF_OP_INVENTORY_CREATE:

@@ -29,6 +29,7 @@ enum hf_stall {
     HF_STALL_BUSY,   /* decided elsewhere in no time, or a long operation is in progress: go on soon
                       */
     HF_STALL_LOG,    /* no room in the log: go on after the next write */
+    HF_STALL_AWAIT,  /* as many replies as may wait for commit: go on when it has moved */
     HF_STALL_OUTPUT, /* the peer does not read: go on when it does */
     HF_STALL_FEED,   /* the feed owes it many answers: go on when one of them has come */
 };
@@ -49,6 +50,7 @@ struct hf_connection {
     bool broken;            /* nothing can be sent any more */
     bool dirty;             /* in the worker's list of those with output to be sent */
     bool listed;            /* in the worker's list of the stalled */
+    bool aside;             /* its next frame was put aside for the log's sake, and counted */
     uint64_t last_input_ns; /* when bytes came last */
     uint64_t shut_ns;       /* when our side was shut down */
     struct hf_output output;

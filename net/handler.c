@@ -79,6 +79,37 @@ static enum hf_handled stall(struct hf_connection *connection, enum hf_stall why
     return HF_HANDLED_STALLED;
 }
 
+/* True if no reply of this connection may be made to wait for commit now. */
+static bool is_crowded(const struct hf_handler *handler, const struct hf_connection *connection)
+{
+    return connection->output.bytes + connection->awaiting_bytes > MAX_OWED_BYTES ||
+           hf_await_count(handler->await) == handler->await->capacity;
+}
+
+static void add_one(_Atomic uint64_t *count)
+{
+    hf_store_relaxed(count, hf_load_relaxed(count) + 1); /* ours alone: statistics */
+}
+
+/* Nothing was done, for want of room in the log, or among the replies that wait for it. */
+static enum hf_handled log_behind(struct hf_handler *handler, struct hf_connection *connection,
+                                  const struct hf_frame *frame)
+{
+    struct hf_log *log = &handler->server->store->log;
+    /* With a full disk that may last, so say so instead of making the client wait. */
+    if (!handler->crowded && hf_segments_error(&log->segments) != 0)
+        return answer_short(handler, connection, frame, HF_STORAGE_FULL, HF_FIELD_NONE);
+    uint64_t durable_lsn = hf_load_relaxed(&log->flusher.durable_lsn); /* whether it moves */
+    if (hf_standstill_look(&handler->standstill, durable_lsn, hf_monotonic_now_ns())) {
+        add_one(&handler->overloaded);
+        return answer_short(handler, connection, frame, HF_OVERLOADED, HF_FIELD_NONE);
+    }
+    if (!connection->aside)
+        add_one(&handler->put_aside);
+    connection->aside = true;
+    return stall(connection, handler->crowded ? HF_STALL_AWAIT : HF_STALL_LOG);
+}
+
 /* The place for a reply that waits for `lsn`. The caller made sure that there is room. */
 static struct hf_awaiting *await_commit(struct hf_handler *handler,
                                         struct hf_connection *connection, uint64_t lsn)
@@ -154,13 +185,17 @@ static enum hf_handled answer_outcome(struct hf_handler *handler, struct hf_conn
                                       const struct hf_frame *frame,
                                       const struct hf_outcome *outcome)
 {
-    if (HF_LIKELY(outcome->wait_for_lsn != 0 && is_small(frame, outcome))) {
+    /* What is committed need not wait, least of all behind what is not (ACK-AFTER-COMMIT). */
+    bool waits = outcome->wait_for_lsn > handler->commit_lsn;
+    if (HF_UNLIKELY(waits && handler->crowded))
+        return log_behind(handler, connection, frame); /* a read, or done before */
+    if (HF_LIKELY(waits && is_small(frame, outcome))) {
         struct hf_awaiting *awaiting = await_commit(handler, connection, outcome->wait_for_lsn);
         set_bytes(connection, awaiting, encode_outcome(handler, awaiting->frame, frame, outcome));
         return HF_HANDLED;
     }
     size_t bytes = encode_outcome(handler, handler->scratch, frame, outcome);
-    if (outcome->wait_for_lsn == 0)
+    if (!waits)
         return answer_now(handler, connection, handler->scratch, bytes);
     uint8_t *large = malloc(bytes);
     if (large == NULL)
@@ -177,11 +212,7 @@ static enum hf_handled put_aside(struct hf_handler *handler, struct hf_connectio
 {
     if (outcome->result == HF_PUT_ASIDE_BUSY)
         return stall(connection, HF_STALL_BUSY);
-    /* The ring is full. With a full disk that may last, so say so instead of making the client
-     * wait. */
-    if (hf_segments_error(&handler->server->store->log.segments) != 0)
-        return answer_short(handler, connection, frame, HF_STORAGE_FULL, HF_FIELD_NONE);
-    return stall(connection, HF_STALL_LOG);
+    return log_behind(handler, connection, frame);
 }
 
 static enum hf_handled handle_info(struct hf_handler *handler, struct hf_connection *connection,
@@ -191,6 +222,17 @@ static enum hf_handled handle_info(struct hf_handler *handler, struct hf_connect
     hf_server_describe(handler->server, &info);
     return answer_now(handler, connection, handler->scratch,
                       hf_reply_encode_info(handler->scratch, frame->tag, &info));
+}
+
+static enum hf_handled handle_status(struct hf_handler *handler, struct hf_connection *connection,
+                                     const struct hf_frame *frame)
+{
+    struct hf_status status;
+    hf_server_describe_status(handler->server, &status);
+    if (handler->stopping)
+        status.state = HF_SERVER_STOPPING;
+    return answer_now(handler, connection, handler->scratch,
+                      hf_reply_encode_status(handler->scratch, frame->tag, &status));
 }
 
 static enum hf_handled handle_list(struct hf_handler *handler, struct hf_connection *connection,
@@ -234,12 +276,25 @@ static bool begin_hash(struct hf_handler *handler, struct hf_connection *connect
                                hf_engine_forget_before_ns(engine)) == 0;
 }
 
+static void end_hash(struct hf_connection *connection)
+{
+    hf_state_hash_end(connection->hashing);
+    free(connection->hashing);
+    connection->hashing = NULL;
+}
+
 static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connection *connection,
                                    const struct hf_frame *frame)
 {
     /* Acquire, pairs with hf_ring_reserve(): what has an LSN up to here is in the region, or still
      * carries its mark. */
     uint64_t lsn = hf_load_acquire(&handler->server->store->log.ring.tail) - 1;
+    if (handler->crowded) {
+        enum hf_handled handled = log_behind(handler, connection, frame);
+        if (handled != HF_HANDLED_STALLED && connection->hashing != NULL)
+            end_hash(connection);
+        return handled;
+    }
     if (connection->hashing == NULL && !begin_hash(handler, connection, lsn))
         return HF_HANDLED_NO_MEMORY;
     struct hf_state_hash *hash = connection->hashing;
@@ -264,9 +319,7 @@ static enum hf_handled handle_hash(struct hf_handler *handler, struct hf_connect
     set_bytes(connection, awaiting,
               hf_reply_encode_hash(awaiting->frame, frame->tag, hash->sum,
                                    connection->hash_lsn_before, lsn, hash->reservations));
-    hf_state_hash_end(hash);
-    free(hash);
-    connection->hashing = NULL;
+    end_hash(connection);
     return HF_HANDLED;
 }
 
@@ -303,14 +356,27 @@ static enum hf_handled handle_feed(struct hf_handler *handler, struct hf_connect
                         result == HF_BAD_FIELD ? HF_FIELD_TAG : HF_FIELD_NONE);
 }
 
+/* As hf_engine_execute(); what needs the log is put aside if its reply would find no place. */
+static inline bool ask_engine(struct hf_handler *handler, const struct hf_request *request,
+                              struct hf_outcome *outcome)
+{
+    if (HF_LIKELY(!handler->crowded))
+        return hf_engine_execute(handler->actor, request, handler->rooms->entries, outcome);
+    hf_ring_bar(&handler->actor->log);
+    bool known = hf_engine_execute(handler->actor, request, handler->rooms->entries, outcome);
+    hf_ring_unbar(&handler->actor->log);
+    return known;
+}
+
 static enum hf_handled handle_request(struct hf_handler *handler, struct hf_connection *connection,
                                       const struct hf_frame *frame,
                                       const struct hf_request *request)
 {
     struct hf_outcome outcome;
+    handler->crowded = is_crowded(handler, connection);
     if (hf_request_needs_clock(request->operation))
         handler->actor->now_ns = hf_server_clock_now_ns(&handler->server->store->log.clock);
-    if (hf_engine_execute(handler->actor, request, handler->rooms->entries, &outcome)) {
+    if (ask_engine(handler, request, &outcome)) {
         if (hf_outcome_put_aside(&outcome))
             return put_aside(handler, connection, frame, &outcome);
         return answer_outcome(handler, connection, frame, &outcome);
@@ -324,6 +390,11 @@ static enum hf_handled handle_request(struct hf_handler *handler, struct hf_conn
         return handle_hash(handler, connection, frame);
     case HF_OP_INFO:
         return handle_info(handler, connection, frame);
+    case HF_OP_STATUS:
+        return handle_status(handler, connection, frame);
+    case HF_OP_SNAPSHOT:
+        hf_store_request_snapshot(handler->server->store);
+        return answer_short(handler, connection, frame, HF_OK, HF_FIELD_NONE);
     case HF_OP_SUBSCRIBE:
     case HF_OP_UNSUBSCRIBE:
     case HF_OP_HISTORY:
@@ -367,23 +438,14 @@ enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connect
                                    const uint8_t *bytes, size_t count, uint32_t *used)
 {
     *used = 0;
-    if (count < HF_FRAME_HEADER_BYTES)
-        return HF_HANDLED_INCOMPLETE;
     struct hf_frame frame;
-    hf_frame_read(bytes, &frame);
-    if (HF_UNLIKELY(frame.frame_bytes < HF_FRAME_HEADER_BYTES)) {
-        frame.tag = 0; /* not a frame, so these bytes are no tag */
-        return refuse_length(handler, connection, &frame, HF_BAD_FRAME);
-    }
-    if (HF_UNLIKELY(frame.frame_bytes > HF_MAX_REQUEST_BYTES))
-        return refuse_length(handler, connection, &frame, HF_FRAME_TOO_LARGE);
-    if (count < frame.frame_bytes)
+    unsigned framing = hf_request_frame(bytes, count, &frame);
+    if (framing == 0)
         return HF_HANDLED_INCOMPLETE;
-
-    if (HF_UNLIKELY(connection->output.bytes + connection->awaiting_bytes > MAX_OWED_BYTES))
+    if (HF_UNLIKELY(framing != HF_OK))
+        return refuse_length(handler, connection, &frame, (enum hf_result)framing);
+    if (HF_UNLIKELY(connection->output.bytes > MAX_OWED_BYTES))
         return stall(connection, HF_STALL_OUTPUT);
-    if (HF_UNLIKELY(hf_await_count(handler->await) == handler->await->capacity))
-        return stall(connection, HF_STALL_LOG);
 
     struct hf_request request;
     enum hf_field field = HF_FIELD_NONE;
@@ -393,11 +455,13 @@ enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connect
     enum hf_handled handled;
     if (HF_UNLIKELY(result != HF_OK))
         handled = answer_bad(handler, connection, &frame, result, field, line);
-    else if (HF_UNLIKELY(handler->refusing))
+    else if (HF_UNLIKELY(handler->refusing && request.operation != HF_OP_STATUS))
         handled = answer_short(handler, connection, &frame, HF_SHUTTING_DOWN, HF_FIELD_NONE);
     else
         handled = handle_request(handler, connection, &frame, &request);
-    if (handled == HF_HANDLED)
+    if (handled == HF_HANDLED) {
         *used = frame.frame_bytes;
+        connection->aside = false;
+    }
     return handled;
 }

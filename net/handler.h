@@ -3,6 +3,12 @@
  *
  * It knows what each operation means to the engine and what its reply looks like. It knows neither
  * sockets nor the loop.
+ *
+ * What needs the log and finds it full is put aside; its connection stalls, and TCP tells the peer.
+ * If the log does not move at all (wal/standstill.h), it is answered OVERLOADED instead. The same
+ * holds when as many replies wait for commit as may: then the engine is asked with the ring barred,
+ * as if it was full. So what needs no log, reads of what is committed and refusals, is answered all
+ * the time, and nothing is ever decided whose reply would find no place.
  */
 #ifndef HF_NET_HANDLER_H
 #define HF_NET_HANDLER_H
@@ -11,6 +17,7 @@
 #include "net/codec.h"
 #include "net/connection.h"
 #include "net/server.h"
+#include "wal/standstill.h"
 
 /* What one worker executes with. */
 struct hf_handler {
@@ -19,9 +26,17 @@ struct hf_handler {
     struct hf_await *await;
     struct hf_feed_port *port;
     struct hf_chunk_pool *pool;
-    bool refusing;                  /* every request is answered with SHUTTING_DOWN */
-    struct hf_handler_rooms *rooms; /* for what requests and replies carry in lists */
-    uint8_t *scratch;               /* room for one reply */
+    bool stopping;                   /* STATUS tells so */
+    bool refusing;                   /* every request but STATUS is answered with SHUTTING_DOWN */
+    bool crowded;                    /* for the request at hand no reply may be made to wait */
+    uint64_t commit_lsn;             /* committed at this turn's delivery, perhaps more by now */
+    struct hf_standstill standstill; /* of the log, as this worker met it */
+    struct hf_handler_rooms *rooms;  /* for what requests and replies carry in lists */
+    uint8_t *scratch;                /* room for one reply */
+
+    /* Written by the worker, read by anyone: statistics. */
+    _Atomic uint64_t put_aside;  /* operations that waited for room in the log */
+    _Atomic uint64_t overloaded; /* that were answered OVERLOADED */
 };
 
 enum hf_handled {

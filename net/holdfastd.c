@@ -17,7 +17,8 @@ static const char usage_text[] =
     "\n"
     "The Holdfast server: grants reservations, and never forgets one it has acknowledged.\n"
     "It runs in the foreground until SIGTERM or SIGINT, then answers what it received, syncs its\n"
-    "log, and exits with status 0.\n"
+    "log, and exits with status 0. While it recovers it answers that it is not ready, and how far\n"
+    "it is (holdfast ping, holdfast status).\n"
     "\n"
     "  --dir DIR               where the log is; made if it is missing        [./data]\n"
     "  --listen HOST:PORT      IPv4, [IPv6] or a host name; port 0: any free  [127.0.0.1:7411]\n"
@@ -241,6 +242,32 @@ static void format_rate(uint64_t count, uint64_t ns, char *text, size_t text_byt
         snprintf(text, text_bytes, "%.1f k records/s", rate / 1e3);
 }
 
+/* The signals that end us. They are blocked, so what has come is pending, here and for sigwait(). */
+static sigset_t ending_signals(void)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    return signals;
+}
+
+static bool is_stop_wanted(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+static const char *wait_for_end(void)
+{
+    sigset_t signals = ending_signals();
+    int signal_number = 0;
+    while (sigwait(&signals, &signal_number) != 0)
+        ;
+    return strsignal(signal_number);
+}
+
 static void print_ready(const struct hf_server *server)
 {
     const struct hf_store *store = server->store;
@@ -265,14 +292,13 @@ int main(int argc, char **argv)
     struct hf_server_options options = {
         .listen = "127.0.0.1:7411",
         .store = {.directory = "./data"},
+        .report = stderr,
+        .stop_wanted = is_stop_wanted,
     };
     parse_options(argc, argv, &options);
 
     /* Blocked before any thread starts, so that only sigwait() below receives them. */
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    sigset_t signals = ending_signals();
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
@@ -280,18 +306,18 @@ int main(int argc, char **argv)
 
     struct hf_server *server;
     char error[HF_SERVER_ERROR_BYTES];
-    if (hf_server_open(&server, &options, error) != 0) {
+    int result = hf_server_open(&server, &options, error);
+    if (result == -ECANCELED) {
+        fprintf(stderr, "holdfastd: %s, stopped: %s\n", wait_for_end(), error);
+        return 0;
+    }
+    if (result != 0) {
         fprintf(stderr, "holdfastd: %s\n", error);
         return 1;
     }
     print_ready(server);
-
-    int signal_number = 0;
-    while (sigwait(&signals, &signal_number) != 0)
-        ;
-    fprintf(stderr, "holdfastd: %s, stopping: answering what was received\n",
-            strsignal(signal_number));
-    int result = hf_server_close(server);
+    fprintf(stderr, "holdfastd: %s, stopping: answering what was received\n", wait_for_end());
+    result = hf_server_close(server);
     if (result != 0) {
         fprintf(stderr, "holdfastd: the log was not ended cleanly: %s\n", strerror(-result));
         return 1;

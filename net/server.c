@@ -13,14 +13,16 @@
 #include <unistd.h>
 
 #include "net/address.h"
+#include "net/doorman.h"
 #include "net/feed.h"
 #include "net/worker.h"
 #include "wal/io_uring.h"
 
 #define BACKLOG 4096
 
-/* Descriptors for anything but connections and workers: standard streams, listener, log, region. */
-#define OWN_DESCRIPTORS (24 + HF_FEED_READERS)
+/* Descriptors for anything but connections and workers: standard streams, listener, doorman's bell,
+ * log, region. */
+#define OWN_DESCRIPTORS (25 + HF_FEED_READERS)
 
 /* How long a port that is in use is tried again. */
 #define PORT_PATIENCE_NS (2 * HF_NS_PER_S)
@@ -115,17 +117,21 @@ static int open_listener(struct hf_server *server, char *error)
     return 0;
 }
 
-/* As many descriptors as we may have: connections need them. 0, or -EMFILE with a line. */
-static int raise_descriptor_limit(const struct hf_server *server, char *error)
+/* As many descriptors as we may have: connections need them. 0, or -EMFILE with a line. *spare: how
+ * many are surely left for visitors of the doorman. */
+static int raise_descriptor_limit(const struct hf_server *server, rlim_t *spare, char *error)
 {
+    *spare = HF_DOORMAN_VISITORS;
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 0;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     rlim_t needed = OWN_DESCRIPTORS + server->options.workers;
-    if (limit.rlim_cur >= needed)
+    if (limit.rlim_cur >= needed) {
+        *spare = limit.rlim_cur - needed;
         return 0;
+    }
     snprintf(error, HF_SERVER_ERROR_BYTES,
              "too few file descriptors: %llu are allowed, %llu are needed before the first "
              "connection; raise the limit (ulimit -n)",
@@ -144,6 +150,42 @@ static void join_workers(struct hf_server *server)
     server->worker_count = 0;
 }
 
+static int start_doorman(struct hf_server *server, rlim_t spare, char *error)
+{
+    const struct hf_doorman_options options = {
+        .listener = server->listener,
+        .visitors = spare < HF_DOORMAN_VISITORS ? (uint32_t)spare : HF_DOORMAN_VISITORS,
+        .progress = &server->progress,
+        .report = server->options.report,
+        .stop_wanted = server->options.stop_wanted,
+    };
+    int result = hf_doorman_start(&server->doorman, &options);
+    if (result != 0)
+        snprintf(error, HF_SERVER_ERROR_BYTES, "cannot start a thread: %s", strerror(-result));
+    return result;
+}
+
+/* Nobody will serve them. */
+static void dismiss_visitors(struct hf_server *server)
+{
+    if (server->doorman != NULL)
+        hf_visitors_dismiss(hf_doorman_end(server->doorman));
+    server->doorman = NULL;
+}
+
+/* The workers are there: from now on they open the door. */
+static void relieve_doorman(struct hf_server *server)
+{
+    struct hf_visitor *visitor = hf_doorman_end(server->doorman), *next;
+    server->doorman = NULL;
+    for (uint32_t i = 0; visitor != NULL; visitor = next, i++) {
+        next = visitor->next;
+        struct hf_worker *worker = server->workers[i % server->worker_count];
+        visitor->next = worker->visitors;
+        worker->visitors = visitor;
+    }
+}
+
 static int start_workers(struct hf_server *server, char *error)
 {
     uint32_t count = server->options.workers;
@@ -156,6 +198,8 @@ static int start_workers(struct hf_server *server, char *error)
             server->workers[server->worker_count++] = worker;
     }
     server->given_up = result != 0;
+    if (result == 0)
+        relieve_doorman(server);
     for (uint32_t i = 0; i < server->worker_count; i++)
         hf_worker_go(server->workers[i]);
     return result;
@@ -176,8 +220,9 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
                                   : cpus > HF_MAX_WORKERS ? HF_MAX_WORKERS
                                                           : (uint32_t)cpus;
     }
-    int result = raise_descriptor_limit(server, error);
-    /* The port first: it is the cheaper thing to find taken. Nobody is accepted before recovery. */
+    rlim_t spare;
+    int result = raise_descriptor_limit(server, &spare, error);
+    /* The port first: it is the cheaper thing to find taken. */
     if (result == 0)
         result = open_listener(server, error);
     if (result != 0)
@@ -185,11 +230,15 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
     result = hf_uring_open(&server->control, HF_MAX_WORKERS, error, HF_SERVER_ERROR_BYTES);
     if (result != 0)
         goto close_listener;
+    result = start_doorman(server, spare, error);
+    if (result != 0)
+        goto close_control;
+    server->options.store.progress = &server->progress;
     char store_error[HF_LOG_ERROR_BYTES];
     result = hf_store_open(&server->store, &server->options.store, store_error);
     if (result != 0) {
         snprintf(error, HF_SERVER_ERROR_BYTES, "%s", store_error);
-        goto close_control;
+        goto dismiss;
     }
     result = hf_feed_open(&server->feed, &server->store->log, &server->store->log.recent);
     if (result != 0) {
@@ -206,6 +255,8 @@ join:
     join_workers(server);
 close_store:
     hf_store_close(server->store);
+dismiss:
+    dismiss_visitors(server);
 close_control:
     io_uring_queue_exit(&server->control);
 close_listener:
@@ -260,4 +311,15 @@ void hf_server_describe(struct hf_server *server, struct hf_info *info)
         info->reservations += hf_load_relaxed(&server->workers[i]->actor.made);
     }
     info->reservations -= hf_load_relaxed(&store->engine.reclaimed);
+}
+
+void hf_server_describe_status(struct hf_server *server, struct hf_status *status)
+{
+    *status = (struct hf_status){.state = HF_SERVER_READY};
+    hf_store_describe(server->store, status);
+    for (uint32_t i = 0; i < server->worker_count; i++) {
+        struct hf_handler *handler = &server->workers[i]->handler;
+        status->put_aside += hf_load_relaxed(&handler->put_aside); /* figures */
+        status->overloaded += hf_load_relaxed(&handler->overloaded);
+    }
 }

@@ -93,17 +93,24 @@ static struct hf_connection *free_slot(struct hf_worker *worker)
     return connection;
 }
 
-void hf_traffic_adopt(struct hf_worker *worker, int socket)
+/* NULL: it is closed. */
+static struct hf_connection *adopt(struct hf_worker *worker, int socket)
 {
     struct hf_connection *connection = worker->done ? NULL : free_slot(worker);
     if (connection == NULL) {
         close(socket);
-        return;
+        return NULL;
     }
     connection->socket = socket;
     connection->last_input_ns = worker->actor.now_ns;
     hf_fetch_add_relaxed(&worker->connection_count, 1); /* statistics */
     arm_receive(worker, connection);
+    return connection;
+}
+
+void hf_traffic_adopt(struct hf_worker *worker, int socket)
+{
+    (void)adopt(worker, socket);
 }
 
 /* Gives the slot back, under a new generation. */
@@ -269,6 +276,25 @@ static void take_input(struct hf_worker *worker, struct hf_connection *connectio
         execute_kept(worker, connection);
 }
 
+void hf_traffic_adopt_visitor(struct hf_worker *worker, struct hf_visitor *visitor)
+{
+    struct hf_connection *connection = adopt(worker, visitor->socket);
+    if (connection != NULL) {
+        uint32_t owed = visitor->output_end - visitor->output_begin;
+        if (!hf_output_append(&connection->output, &worker->pool,
+                              visitor->output + visitor->output_begin, owed))
+            break_connection(connection);
+        else if (owed != 0)
+            mark_dirty(worker, connection);
+        connection->closing = visitor->refused || visitor->fatal;
+        if (visitor->input_bytes != 0)
+            take_input(worker, connection, visitor->input, visitor->input_bytes);
+        regulate(worker, connection);
+        settle(worker, connection);
+    }
+    free(visitor);
+}
+
 void hf_traffic_received(struct hf_worker *worker, uint64_t user_data, int result,
                          const uint8_t *buffer, bool more)
 {
@@ -327,6 +353,7 @@ void hf_traffic_retry(struct hf_worker *worker)
 void hf_traffic_deliver(struct hf_worker *worker)
 {
     uint64_t commit_lsn = hf_flusher_commit_lsn(&worker->server->store->log.flusher);
+    worker->handler.commit_lsn = commit_lsn;
     struct hf_awaiting *front;
     while ((front = hf_await_front(&worker->await)) != NULL && front->lsn <= commit_lsn) {
         struct hf_connection *connection = worker->connections[front->slot];

@@ -5,6 +5,7 @@
 #ifndef HF_NET_TRAFFIC_H
 #define HF_NET_TRAFFIC_H
 
+#include "net/doorman.h"
 #include "net/worker.h"
 
 /* What a completion is about, in the top byte of its user_data. */
@@ -25,6 +26,9 @@ static inline uint64_t hf_event_make(enum hf_event event, uint64_t rest)
 
 /* Takes over an accepted socket. */
 void hf_traffic_adopt(struct hf_worker *worker, int socket);
+
+/* Takes over what the doorman had, and frees it. */
+void hf_traffic_adopt_visitor(struct hf_worker *worker, struct hf_visitor *visitor);
 
 /* A receive completed: `result` bytes in `buffer`, or 0 at the end, or -errno. `more`: it is still
  * armed. */

@@ -32,6 +32,7 @@
 /* How long a worker sleeps at most while something is due that no completion announces. */
 #define PAUSE_BUSY_NS     (20 * HF_NS_PER_US)  /* another actor is deciding */
 #define PAUSE_LOG_NS      (200 * HF_NS_PER_US) /* the log has no room */
+#define PAUSE_AWAIT_NS    (10 * HF_NS_PER_MS)  /* too many replies await commit: is it moving? */
 #define PAUSE_SEGMENT_NS  (1 * HF_NS_PER_MS)   /* the next segment is being prepared */
 #define PAUSE_STOPPING_NS (2 * HF_NS_PER_MS)
 #define PAUSE_LIMBO_NS    (5 * HF_NS_PER_MS)   /* cells wait until nobody stands on them; chores */
@@ -103,7 +104,7 @@ static void accepted(struct hf_worker *worker, int result, bool more)
 
 static void begin_stop(struct hf_worker *worker)
 {
-    worker->stopping = true;
+    worker->stopping = worker->handler.stopping = true;
     worker->stop_ns = worker->actor.now_ns;
     if (!worker->accepting)
         return;
@@ -249,6 +250,8 @@ static uint64_t longest_pause_ns(struct hf_worker *worker)
         return PAUSE_SEGMENT_NS;
     if (worker->stopping)
         return PAUSE_STOPPING_NS;
+    if (any_stalled(worker, HF_STALL_AWAIT))
+        return PAUSE_AWAIT_NS;
     if (hf_flusher_wants_attest(flusher_of(worker)))
         return PAUSE_ATTEST_NS;
     if (worker->accept_failed || worker->shut_count != 0)
@@ -373,8 +376,25 @@ static bool is_finished(struct hf_worker *worker)
            worker->actor.now_ns - worker->stop_ns > DRAIN_STORAGE_NS;
 }
 
+/* Those whom the doorman has let in. */
+static void adopt_visitors(struct hf_worker *worker)
+{
+    worker->actor.now_ns = hf_server_clock_now_ns(&worker->server->store->log.clock);
+    hf_actor_enter(&worker->actor);
+    while (worker->visitors != NULL) {
+        struct hf_visitor *visitor = worker->visitors;
+        worker->visitors = visitor->next;
+        hf_traffic_adopt_visitor(worker, visitor);
+    }
+    hf_actor_exit(&worker->actor);
+    hf_flusher_run(flusher_of(worker), &worker->queue.queue);
+    hf_traffic_send(worker);
+}
+
 static void serve(struct hf_worker *worker)
 {
+    if (worker->visitors != NULL)
+        adopt_visitors(worker);
     if (worker->index == 0)
         arm_accept(worker);
     while (!is_finished(worker)) {

@@ -69,6 +69,8 @@ struct hf_worker {
     uint32_t dirty_count, stalled_count;
     uint32_t shut_count;  /* connections that only wait for their peer's end */
     uint32_t next_worker; /* that gets the next connection; worker 0 only */
+    struct hf_visitor
+        *visitors; /* the doorman's, to be adopted at first; set before hf_worker_go() */
     bool accepting;
     bool accept_failed; /* out of descriptors: tried again a little later */
     uint64_t accept_failed_ns;

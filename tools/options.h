@@ -17,6 +17,7 @@
     X(JSON, "--json", NULL, "answer with one JSON object a line")                                  \
     X(HELP, "--help", NULL, "tell how the command is used")                                        \
     X(VERSION, "--version", NULL, "tell the version of this program")                              \
+    X(WAIT, "--wait", "DURATION", "wait until it is so, but no longer than that")                  \
     X(CAPACITY, "--capacity", "N", "units that there are")                                         \
     X(PRODUCT, "--product", "P", "the number of the product, 0 if not given")                      \
     X(CUSTOMER, "--customer", "C", "the number of the customer")                                   \

@@ -9,6 +9,8 @@
 #include "tools/show.h"
 #include "tools/values.h"
 
+#define WAITING_TIMEOUT_MS 1000
+
 /* ---- values of options ------------------------------------------------------------------ */
 
 /* An impossible value of a field is the answer that the server would give. */
@@ -186,6 +188,17 @@ static bool add_id(struct hf_cli_session *session, const char *name, enum hf_fie
 bool hf_cli_take_nothing(struct hf_cli_session *session)
 {
     begin(session);
+    return true;
+}
+
+/* Who waits wants to look often: no single look takes as long as it might else. */
+bool hf_cli_take_wait(struct hf_cli_session *session)
+{
+    begin(session);
+    if (!take_duration(session, HF_CLI_WAIT, HF_FIELD_NONE, &session->wait_ns))
+        return false;
+    if (have(session, HF_CLI_WAIT) && !have(session, HF_CLI_TIMEOUT))
+        session->timeout_ms = WAITING_TIMEOUT_MS;
     return true;
 }
 

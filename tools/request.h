@@ -11,6 +11,7 @@
 #include "tools/session.h"
 
 bool hf_cli_take_nothing(struct hf_cli_session *session);
+bool hf_cli_take_wait(struct hf_cli_session *session);        /* [--wait] */
 bool hf_cli_take_inventory(struct hf_cli_session *session);   /* ID [--product] [--capacity] */
 bool hf_cli_take_settings(struct hf_cli_session *session);    /* inventory set */
 bool hf_cli_take_sale(struct hf_cli_session *session);        /* pause, resume, close, open */

@@ -32,6 +32,7 @@ struct hf_cli_session {
     bool id_made; /* request.id was made here: only this program can name it */
     const char *server;
     uint32_t timeout_ms; /* 0: as the client has it */
+    uint64_t wait_ns;    /* --wait; 0: do not */
     FILE *out;           /* answers */
     struct hf_client *client;
     struct hf_request request;

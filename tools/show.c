@@ -10,6 +10,11 @@ bool hf_cli_tells_units(unsigned result)
            result == HF_NOT_SOLD_OUT || result == HF_BELOW_SOLD || result == HF_VERSION_MISMATCH;
 }
 
+bool hf_cli_tells_percent(unsigned result)
+{
+    return result == HF_NOT_READY;
+}
+
 bool hf_cli_tells_sequence(unsigned result)
 {
     return result == HF_SEQUENCE_MISMATCH || result == HF_WRONG_STATE;
@@ -74,10 +79,22 @@ void hf_cli_show_yes(const struct hf_cli_session *session)
             hf_cli_text_ping(out, session->server);
         break;
     case HF_OP_INFO:
-        (session->json ? hf_cli_json_info : hf_cli_text_info)(out, &reply->info);
+        if (session->json)
+            hf_cli_json_info(out, &reply->info, NULL);
+        else
+            hf_cli_text_info(out, &reply->info);
         break;
     case HF_OP_STATE_HASH:
         (session->json ? hf_cli_json_hash : hf_cli_text_hash)(out, reply);
+        break;
+    case HF_OP_STATUS:
+        (session->json ? hf_cli_json_status : hf_cli_text_status)(out, &reply->status);
+        break;
+    case HF_OP_SNAPSHOT:
+        if (session->json)
+            hf_cli_json_ping(out, reply);
+        else
+            fputs("a snapshot was asked for\n", out);
         break;
     case HF_OP_INVENTORY_CREATE:
     case HF_OP_INVENTORY_GET:

@@ -28,7 +28,7 @@ void hf_cli_json_ping(FILE *out, const struct hf_reply *reply)
     fprintf(out, "{\"result\":\"%s\"}\n", hf_result_name(reply->result));
 }
 
-void hf_cli_json_info(FILE *out, const struct hf_info *info)
+void hf_cli_json_info(FILE *out, const struct hf_info *info, const struct hf_status *status)
 {
     struct hf_id log_id;
     memcpy(log_id.bytes, info->log_id, sizeof log_id.bytes);
@@ -58,6 +58,8 @@ void hf_cli_json_info(FILE *out, const struct hf_info *info)
             : info->durability == 1 ? "memory"
                                     : "unknown");
     hf_json_text(out, info->server_version);
+    if (status != NULL)
+        hf_cli_json_status_member(out, status);
     fputs("}\n", out);
 }
 
@@ -173,6 +175,8 @@ void hf_cli_json_refusal(FILE *out, const struct hf_reply *reply, const struct h
     if (hf_cli_tells_sequence(result))
         fprintf(out, ",\"sequence\":%" PRIu32 ",\"status\":\"%s\"", reply->version,
                 hf_state_name(reply->state));
+    if (hf_cli_tells_percent(result))
+        fprintf(out, ",\"percent\":%" PRId32, reply->available);
     if (result == HF_LSN_NOT_KEPT)
         fprintf(out, ",\"first_lsn\":%" PRIu64, reply->next_lsn);
     if (result == HF_OUTCOME_UNKNOWN && id != NULL && !hf_id_is_zero(id)) {

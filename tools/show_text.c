@@ -286,6 +286,9 @@ void hf_cli_text_refusal(const struct hf_reply *reply, char text[HF_CLI_REFUSAL_
     else if (hf_cli_tells_sequence(reply->result))
         snprintf(text, HF_CLI_REFUSAL_BYTES, "%s: %s (status: %s, sequence: %" PRIu32 ")", name,
                  meaning, hf_state_name(reply->state), reply->version);
+    else if (hf_cli_tells_percent(reply->result))
+        snprintf(text, HF_CLI_REFUSAL_BYTES, "%s: %s (recovered: %" PRId32 "%%)", name, meaning,
+                 reply->available);
     else if (reply->result == HF_LSN_NOT_KEPT)
         snprintf(text, HF_CLI_REFUSAL_BYTES, "%s: %s (first: %" PRIu64 ")", name, meaning,
                  reply->next_lsn);

@@ -7,6 +7,15 @@
 
 #include "tools/session.h"
 
+/* Asked until it is ready, as --wait says (verb_server.c). */
+enum hf_cli_exit hf_cli_run_ping(struct hf_cli_session *session);
+
+/* INFO, and what of STATUS a person wants to see at once (verb_server.c). */
+enum hf_cli_exit hf_cli_run_info(struct hf_cli_session *session);
+
+/* Asked for, and with --wait waited for (verb_server.c). */
+enum hf_cli_exit hf_cli_run_snapshot(struct hf_cli_session *session);
+
 /* Pages until the last, or until --limit (verb_pages.c). */
 enum hf_cli_exit hf_cli_run_inventory_list(struct hf_cli_session *session);
 enum hf_cli_exit hf_cli_run_list(struct hf_cli_session *session);

@@ -20,6 +20,7 @@
 #define HF_WAL_LOG_H
 
 #include "base/clock.h"
+#include "base/progress.h"
 #include "wal/flusher.h"
 #include "wal/probe.h"
 #include "wal/recent.h"
@@ -40,6 +41,7 @@ struct hf_log_options {
     bool manual; /* no threads: the caller calls hf_log_step() */
     hf_flusher_failure *on_failure;
     void *failure_context;
+    struct hf_progress *progress; /* of the recovery, or NULL. Cancelled: -ECANCELED */
 
     /* Called with each record of the log, in the order of the LSNs. NULL, or why it cannot be. */
     const char *(*replay)(void *context, const uint8_t *record);

@@ -75,6 +75,44 @@ static int replay_block(const struct hf_log_options *options, const struct hf_bl
     return 0;
 }
 
+/* ---- progress ---- */
+
+/* Tells how far it is. 0, or -ECANCELED. */
+static int note_progress(const struct hf_log_options *options, uint64_t done_bytes,
+                         uint64_t total_bytes, uint64_t records, char *error)
+{
+    if (hf_progress_note(options->progress, done_bytes, total_bytes, records))
+        return 0;
+    return hf_log_explain(error, -ECANCELED,
+                          "the recovery of %s was broken off; it changed nothing",
+                          options->directory);
+}
+
+struct segment_count {
+    uint64_t from; /* segments from this one on */
+    uint64_t count;
+};
+
+static int count_segment(void *context, const char *name)
+{
+    struct segment_count *counted = context;
+    uint64_t number;
+    if (hf_segment_name_parse(name, &number) && number >= counted->from)
+        counted->count++;
+    return 0;
+}
+
+/* Bytes of the log behind a snapshot, by the names of its files: the percentage is to be right from
+ * the beginning. What is wrong with the files shows later. */
+static uint64_t bytes_behind(const struct hf_log_options *options,
+                             const struct hf_snapshot_header *header)
+{
+    struct segment_count counted = {.from = header->start.segment};
+    if (options->io->list(options->io, options->directory, count_segment, &counted) != 0)
+        return 0;
+    return counted.count * header->segment_bytes;
+}
+
 /* Reads the whole log, hands every record over, and finds its tail. */
 static int read_log(const struct hf_log_options *options, struct hf_reader *reader,
                     struct hf_log_recovery *recovery, struct hf_log_tail *tail, char *error)
@@ -93,6 +131,11 @@ static int read_log(const struct hf_log_options *options, struct hf_reader *read
             recovery->records += view.header.record_count;
             recovery->bytes += view.header.block_bytes;
             recovery->stopped = (view.header.flags & HF_BLOCK_STOP) != 0;
+            result = note_progress(options, recovery->snapshot.bytes + hf_reader_bytes_done(reader),
+                                   recovery->snapshot.bytes + hf_reader_bytes_total(reader),
+                                   recovery->snapshot_records + recovery->records, error);
+            if (result != 0)
+                return result;
             break;
         }
         case HF_READ_END:
@@ -231,8 +274,14 @@ static enum hf_snapshot_read read_snapshot(const struct hf_log_options *options,
     if (read == HF_SNAPSHOT_RIGHT) {
         const struct hf_snapshot_header *header = hf_snapshot_header(snapshot);
         struct hf_snapshot_view view;
-        while ((read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT && *result == 0)
+        uint64_t behind_bytes = bytes_behind(options, header);
+        while ((read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT && *result == 0) {
             *result = restore_group(options, header, &view, error);
+            if (*result == 0)
+                *result = note_progress(options, hf_snapshot_bytes_done(snapshot),
+                                        header->file_bytes + behind_bytes,
+                                        view.first + view.record_count, error);
+        }
         finding = *hf_snapshot_finding(snapshot);
         if (read == HF_SNAPSHOT_END) {
             describe(header, &recovery->snapshot);

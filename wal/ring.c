@@ -36,8 +36,7 @@ void hf_ring_close(struct hf_ring *ring)
 
 void hf_ring_producer_init(struct hf_ring_producer *producer, struct hf_ring *ring)
 {
-    producer->ring = ring;
-    producer->credits = 0;
+    *producer = (struct hf_ring_producer){.ring = ring};
 }
 
 void hf_ring_producer_close(struct hf_ring_producer *producer)
@@ -51,6 +50,8 @@ bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count)
 {
     struct hf_ring *ring = producer->ring;
     HF_CHECK(count <= HF_RING_MAX_CREDITS);
+    if (producer->barred)
+        return false;
     /* Acquire, pairs with the CAS below: whoever raised `credited` had seen a `drained` that
      * allowed it, and we must see one at least as new, or `room` would wrap. */
     uint64_t credited = hf_load_acquire(&ring->credited);

@@ -58,6 +58,8 @@ struct hf_ring {
 struct hf_ring_producer {
     struct hf_ring *ring;
     uint32_t credits; /* held, not used yet */
+    uint32_t locked;  /* credits held that are not to be used; 0 unless it is barred */
+    bool barred;      /* it gets no credits */
 };
 
 /* slot_count: a power of two. The first LSN will be `next_lsn`. 0 or -ENOMEM. */
@@ -66,6 +68,21 @@ void hf_ring_close(struct hf_ring *ring);
 
 void hf_ring_producer_init(struct hf_ring_producer *producer, struct hf_ring *ring);
 void hf_ring_producer_close(struct hf_ring_producer *producer); /* returns unused credits */
+
+/* Bars the producer: until hf_ring_unbar(), it is as if the ring was full. What it holds, it keeps. */
+static inline void hf_ring_bar(struct hf_ring_producer *producer)
+{
+    producer->locked = producer->credits;
+    producer->credits = 0;
+    producer->barred = true;
+}
+
+static inline void hf_ring_unbar(struct hf_ring_producer *producer)
+{
+    producer->credits = producer->locked;
+    producer->locked = 0;
+    producer->barred = false;
+}
 
 /* Fetches more credits. False: the ring is full, and nothing was changed. */
 bool hf_ring_credit_slow(struct hf_ring_producer *producer, uint32_t count);

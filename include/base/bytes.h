@@ -11,6 +11,11 @@
 #include <stdint.h>
 #include <string.h>
 
+static inline uint8_t hf_get_u8(const uint8_t *bytes)
+{
+    return bytes[0];
+}
+
 static inline uint16_t hf_get_u16(const uint8_t *bytes)
 {
     return (uint16_t)(bytes[0] | (uint16_t)bytes[1] << 8);
@@ -25,6 +30,11 @@ static inline uint32_t hf_get_u32(const uint8_t *bytes)
 static inline uint64_t hf_get_u64(const uint8_t *bytes)
 {
     return (uint64_t)hf_get_u32(bytes) | (uint64_t)hf_get_u32(bytes + 4) << 32;
+}
+
+static inline void hf_put_u8(uint8_t *bytes, uint8_t value)
+{
+    bytes[0] = value;
 }
 
 static inline void hf_put_u16(uint8_t *bytes, uint16_t value)

@@ -12,6 +12,11 @@
  * HF_NOT_CONNECTED if no byte of it was ever handed to a connection. Never anything else is made
  * up.
  *
+ * A server that is still recovering tells NOT_READY: nothing was done. The client then waits until
+ * the server is ready and sends again, in the order of submission, all that was not answered. A
+ * request whose time is over meanwhile ends with NOT_READY, `available` being the percent of the
+ * recovery that was done. Only PING and STATUS are answered at once: by NOT_READY, and by the status.
+ *
  * What is sent again may have been done the first time, and its second answer may hide that: a
  * CHANGE that is guarded by a sequence finds another sequence because it has itself moved it on.
  * Where an answer leaves that open, the client tells OUTCOME_UNKNOWN instead (NO-GUESS), with

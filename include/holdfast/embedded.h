@@ -76,7 +76,8 @@ void hf_session_close(struct hf_session *session);
  * Executes any request about reservations and inventories; for HISTORY and watching see below.
  * Returns reply->result; lists of the answer stand until the session's next call. What it says may
  * be told to anyone only when *wait_for_lsn is committed (ACK-AFTER-COMMIT); 0: at once. Does not
- * block, but for a full log (while the disk catches up).
+ * block, but for a full log (while the disk catches up): for at most a second while nothing moves at
+ * all, then it answers OVERLOADED, and nothing was done.
  */
 unsigned hf_session_call(struct hf_session *session, const struct hf_request *request,
                          struct hf_reply *reply, uint64_t *wait_for_lsn);
@@ -121,6 +122,14 @@ unsigned hf_embedded_watch_next(struct hf_embedded_watch *watch, struct hf_reply
  */
 unsigned hf_session_history(struct hf_session *session, const struct hf_request *request,
                             struct hf_reservation_entry *entries, struct hf_reply *reply);
+
+/* How it is, as STATUS tells of a server (holdfast/protocol.h); what only a server has is zero. Never
+ * blocks. Any thread. */
+void hf_embedded_status(struct hf_embedded *db, struct hf_status *status);
+
+/* Asks for a snapshot now, as SNAPSHOT does, and returns at once; hf_embedded_status() tells when it
+ * is made, or why it could not be. Any thread. */
+void hf_embedded_request_snapshot(struct hf_embedded *db);
 
 /* Everything up to here is committed. Any thread. */
 uint64_t hf_embedded_commit_lsn(const struct hf_embedded *db);

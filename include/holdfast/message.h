@@ -75,7 +75,7 @@ struct hf_reply {
     enum hf_operation operation;
     unsigned result;   /* enum hf_result, or a number from a newer server */
     unsigned field;    /* enum hf_field, where the result names one */
-    int32_t available; /* a no about an inventory's units */
+    int32_t available; /* a no about an inventory's units; NOT_READY: percent of the recovery */
     uint32_t version;  /* and its version at that moment; SEQUENCE_MISMATCH, WRONG_STATE: the
                           reservation's sequence */
     unsigned state;    /* SEQUENCE_MISMATCH, WRONG_STATE: the reservation's state */
@@ -87,6 +87,7 @@ struct hf_reply {
     struct hf_settings settings;       /* a yes of INVENTORY_SET, INVENTORY_SETTINGS */
     uint32_t settings_sequence;        /* and the sequence of these settings */
     struct hf_info info;               /* a yes of INFO */
+    struct hf_status status;           /* a yes of STATUS */
     uint64_t state_hash, lsn_before, lsn_after, reservations; /* a yes of STATE_HASH */
     uint64_t next; /* INVENTORY_LIST: pass as `from`; RESERVATION_LIST: as cursor; HISTORY: as
                       from; 0: no more */

@@ -48,6 +48,8 @@
     X(PING, 1, 16)                                                                                 \
     X(INFO, 2, 16)                                                                                 \
     X(STATE_HASH, 3, 16)                                                                           \
+    X(STATUS, 4, 16)                                                                               \
+    X(SNAPSHOT, 5, 16)                                                                             \
     X(INVENTORY_CREATE, 16, 48)                                                                    \
     X(INVENTORY_GET, 17, 24)                                                                       \
     X(INVENTORY_LIST, 18, 24)                                                                      \
@@ -125,8 +127,9 @@ enum hf_operation {
  *                          WRONG_STATE: the reservation's sequence), 24 u16 field,
  *                          26 u8 state (with WRONG_STATE and SEQUENCE_MISMATCH), 27 u8 zero,
  *                          28 u16 line (of a batch, from 1; 0: none), 30 u16 zero
- *                          every result that is not a yes, the yes of PING and UNSUBSCRIBE; with
- *                          LSN_NOT_KEPT 16 u64 first LSN kept
+ *                          every result that is not a yes, the yes of PING, SNAPSHOT and
+ *                          UNSUBSCRIBE; with LSN_NOT_KEPT 16 u64 first LSN kept; with NOT_READY
+ *                          16 i32 percent of the recovery that is done
  *   reservation  96 bytes  16 id, 32 u64 inventory_id, 40 u64 customer_id, 48 u64 lsn,
  *                          56 u64 made_at_ns, 64 u64 changed_at_ns, 72 u64 deadline_ns, 80 u32 qty,
  *                          84 u8 state, 85 u8 flags (1: this answer repeats an earlier one,
@@ -153,7 +156,8 @@ enum hf_operation {
  *                          the yes of INVENTORY_LIST
  *   hash         48 bytes  16 u64 state_hash, 24 u64 lsn_before, 32 u64 lsn_after,
  *                          40 u64 reservations     the yes of STATE_HASH
- *   info        176 bytes  see docs/protocol.md    the yes of INFO
+ *   info        176 bytes  see struct hf_info      the yes of INFO
+ *   status      384 bytes  see struct hf_status    the yes of STATUS
  *
  * An inventory entry
  *   0 u64 inventory_id, 8 u64 product_id, 16 u64 lsn, 24 u64 made_at_ns, 32 u32 capacity,
@@ -178,6 +182,7 @@ enum hf_operation {
 #define HF_PAGE_HEADER_BYTES       32
 #define HF_HASH_REPLY_BYTES        48
 #define HF_INFO_REPLY_BYTES        176
+#define HF_STATUS_REPLY_BYTES      384
 
 #define HF_REPLY_FLAG_REPEATED 1
 #define HF_REPLY_FLAG_LINKED   2
@@ -228,5 +233,59 @@ struct hf_info {
     uint32_t durability;             /* 156  0 disk, 1 memory */
     char server_version[16];         /* 160  "0.1.0", zero-padded */
 };
+
+/* What state a server is in; numbers of `state` in STATUS. */
+#define HF_SERVER_RECOVERING 1u /* reads its log; STATUS is all that it answers */
+#define HF_SERVER_READY      2u
+#define HF_SERVER_STOPPING   3u
+
+/* How blocks of the log are written; numbers of `write_method` in STATUS. */
+#define HF_WRITE_DIRECT    1u /* past the page cache, data-synced by the write itself */
+#define HF_WRITE_FDATASYNC 2u /* write, then fdatasync */
+
+#define HF_STATUS_TEXT_BYTES 96
+
+/*
+ * What STATUS tells: how the server is, for those who watch over it. Offsets in the frame beside
+ * each field. While it recovers, all is zero but what is marked with R.
+ */
+struct hf_status {
+    uint8_t state;                 /*  16  R HF_SERVER_* */
+    uint8_t percent;               /*  17  R of the recovery: 0 .. 99, and 100 behind it */
+    uint8_t write_method;          /*  18  HF_WRITE_* */
+    uint8_t storage_full;          /*  19  1: no room for another segment of the log */
+    uint8_t snapshot_under_way;    /*  20  1: one is being made */
+    uint8_t snapshot_requested;    /*  21  1: one was asked for, and is not begun */
+    uint8_t archive_enabled;       /*  22  1: segments are archived before they are released */
+    uint64_t recovery_done_bytes;  /*  24  R read of the log */
+    uint64_t recovery_total_bytes; /*  32  R to be read */
+    uint64_t first_kept_segment;   /*  40  the log is kept from this segment on */
+    uint64_t active_segment;       /*  48  and is being written to this one */
+    uint64_t segment_bytes;        /*  56  of each */
+    uint64_t kept_bytes;           /*  64  of all of them */
+    uint64_t write_latency_ns;     /*  72  of one block, as measured at the start; 0: it was not */
+    uint32_t writes_inflight;      /*  80  at once, at most */
+    int32_t storage_error;         /*  84  why no segment could be prepared: -errno; 0: one was */
+    uint64_t snapshots_made;       /*  88  since the start */
+    uint64_t snapshot_failures;    /*  96  since the start */
+    uint32_t snapshots_kept;       /* 104 */
+    int32_t snapshot_error;        /* 108  of the last attempt: -errno; 0: it succeeded */
+    uint64_t snapshot_lsn;         /* 112  of the newest: it attests all up to here */
+    uint64_t snapshot_made_at_ns;  /* 120  of the newest, a date */
+    uint64_t snapshot_bytes;       /* 128  of the newest */
+    uint64_t snapshot_duration_ns; /* 136  how long the newest took to make */
+    uint64_t snapshot_done_bytes;  /* 144  of the one under way */
+    uint64_t snapshot_expected_bytes; /* 152  of the one under way, about */
+    uint64_t bytes_since_snapshot;    /* 160  of the log, behind the newest snapshot */
+    uint64_t archived_segment;        /* 168  the newest that was archived; 0: none */
+    uint64_t archive_waiting;         /* 176  full segments that are not archived yet */
+    uint32_t archive_failures;        /* 184  in a row; 0: the last attempt succeeded */
+    uint32_t archive_exit_status;     /* 188  of the last failure */
+    uint64_t archived_at_ns;          /* 192  date of the last success; 0: none since the start */
+    char archive_failure[HF_STATUS_TEXT_BYTES]; /* 200  text of the last failure, zero-padded */
+    uint64_t put_aside;  /* 296  operations that waited for room in the log, since the start */
+    uint64_t overloaded; /* 304  operations that were answered OVERLOADED since the start */
+    uint64_t recovered_records; /* 312  R */
+};                              /* 320  64 bytes zero */
 
 #endif

@@ -67,6 +67,8 @@ extern "C" {
     X(STORAGE_FULL, 503, "the disk has no room for the log; nothing was done")                     \
     X(CUSTOMERS_FULL, 504, "no room for another customer's count; nothing was done")               \
     X(SUBSCRIPTIONS_FULL, 505, "there are as many subscriptions as the server allows")             \
+    X(NOT_READY, 506, "the server is recovering; nothing was done; try again")                     \
+    X(OVERLOADED, 507, "the log is behind; nothing was done; try again")                           \
     X(OUTCOME_UNKNOWN, 600, "no answer came; repeat the same id, or look it up, to learn it")      \
     X(NOT_CONNECTED, 601, "the server could not be reached; the request was never sent")
 

@@ -258,9 +258,9 @@ static size_t right_bytes(const uint8_t *bytes, size_t count)
 {
     static const struct {
         uint8_t operation, bytes;
-    } sizes[] = {{1, 16},  {2, 16},  {3, 16},  {16, 48}, {17, 24}, {18, 24}, {19, 112}, {20, 24},
-                 {32, 64}, {33, 32}, {34, 32}, {35, 72}, {36, 56}, {37, 40}, {38, 48},  {39, 40},
-                 {40, 48}, {41, 64}, {42, 40}, {49, 72}, {50, 40}, {57, 24}};
+    } sizes[] = {{1, 16},   {2, 16},  {3, 16},  {4, 16},  {5, 16},  {16, 48}, {17, 24}, {18, 24},
+                 {19, 112}, {20, 24}, {32, 64}, {33, 32}, {34, 32}, {35, 72}, {36, 56}, {37, 40},
+                 {38, 48},  {39, 40}, {40, 48}, {41, 64}, {42, 40}, {49, 72}, {50, 40}, {57, 24}};
     unsigned operation = bytes[5];
     if (operation == 34 && count == 40)
         return 40;
@@ -661,9 +661,11 @@ static size_t encode_reply(struct hf_fuzz *fuzz, uint8_t *out, uint64_t tag,
         return encode_short(out, tag, reply);
     switch (reply->operation) {
     case HF_OP_PING:
+    case HF_OP_SNAPSHOT:
     case HF_OP_UNSUBSCRIBE:
         return encode_short(out, tag, reply);
     case HF_OP_INFO:
+    case HF_OP_STATUS:
     case HF_OP_STATE_HASH:
     case HF_OP_INVENTORY_LIST:
     case HF_OP_AVAILABILITY:
@@ -691,6 +693,8 @@ static size_t encode_reply(struct hf_fuzz *fuzz, uint8_t *out, uint64_t tag,
     size_t count = 0;
     if (reply->operation == HF_OP_INFO)
         count = hf_reply_encode_info(out, tag, &reply->info);
+    else if (reply->operation == HF_OP_STATUS)
+        count = hf_reply_encode_status(out, tag, &reply->status);
     else if (reply->operation == HF_OP_STATE_HASH)
         count = hf_reply_encode_hash(out, tag, reply->state_hash, reply->lsn_before,
                                      reply->lsn_after, reply->reservations);
@@ -771,6 +775,8 @@ static size_t make_reply(struct hf_fuzz *fuzz, uint8_t *out)
                                   .max_reservations = hf_fuzz_number(fuzz),
                                   .workers = (uint32_t)hf_fuzz_number(fuzz),
                                   .server_version = "9.9.9"};
+    hf_fuzz_fill(fuzz, (uint8_t *)&reply.status, sizeof reply.status);
+    reply.status.archive_failure[HF_STATUS_TEXT_BYTES - 1] = '\0';
     make_list(fuzz, &reply);
     return encode_reply(fuzz, out, hf_fuzz_number(fuzz), &reply);
 }
@@ -787,6 +793,7 @@ static void check_accepted(struct hf_fuzz *fuzz, const struct exact *copy, struc
     HF_FUZZ_CHECK(fuzz, reply->result == frame.result);
     HF_FUZZ_CHECK(fuzz, reply->count <= HF_MAX_LIST_ENTRIES);
     HF_FUZZ_CHECK(fuzz, memchr(reply->info.server_version, 0, sizeof reply->info.server_version));
+    HF_FUZZ_CHECK(fuzz, memchr(reply->status.archive_failure, 0, HF_STATUS_TEXT_BYTES));
     size_t first_count = encode_reply(fuzz, first, frame.tag, reply);
     /* A linked reservation whose linked id is zero is nothing that a server sends. */
     bool empty_link = copy->count == HF_LINKED_REPLY_BYTES && first_count == 96;

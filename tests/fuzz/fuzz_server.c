@@ -296,8 +296,8 @@ static size_t make_request(struct arena *arena, uint8_t *out, uint64_t tag)
 {
     static const enum hf_operation often[] = {HF_OP_PING, HF_OP_INVENTORY_GET, HF_OP_RESERVE,
                                               HF_OP_RESERVATION_GET, HF_OP_CANCEL};
-    static const enum hf_operation seldom[] = {HF_OP_INFO, HF_OP_INVENTORY_LIST,
-                                               HF_OP_INVENTORY_CREATE};
+    static const enum hf_operation seldom[] = {HF_OP_INFO, HF_OP_STATUS, HF_OP_SNAPSHOT,
+                                               HF_OP_INVENTORY_LIST, HF_OP_INVENTORY_CREATE};
     struct hf_fuzz *fuzz = &arena->fuzz;
     struct hf_request request = {
         .operation = often[hf_fuzz_below(fuzz, sizeof often / sizeof often[0])],

@@ -517,7 +517,8 @@ void hf_model_answer(struct hf_model_request *request, const struct hf_reply *re
     }
     if (reply->result == HF_OUTCOME_UNKNOWN)
         learn_unknown(request);
-    else if (reply->result == HF_SHUTTING_DOWN || reply->result == HF_NOT_CONNECTED)
+    else if (reply->result == HF_SHUTTING_DOWN || reply->result == HF_NOT_READY ||
+             reply->result == HF_OVERLOADED || reply->result == HF_NOT_CONNECTED)
         model->figures.nothing_done++;
     else if (!fits(request, reply))
         hf_model_contradict(model, "operation %u on %s of inventory %llu was answered %s (%s)",

@@ -35,6 +35,8 @@ static const struct hf_request requests[] = {
     {.operation = HF_OP_PING},
     {.operation = HF_OP_INFO},
     {.operation = HF_OP_STATE_HASH},
+    {.operation = HF_OP_STATUS},
+    {.operation = HF_OP_SNAPSHOT},
     {.operation = HF_OP_INVENTORY_CREATE, .inventory_id = 42, .capacity = 5},
     {.operation = HF_OP_INVENTORY_GET, .inventory_id = 42},
     {.operation = HF_OP_INVENTORY_LIST, .limit = 10},
@@ -74,12 +76,16 @@ static size_t encode_yes(uint8_t *out, enum hf_operation operation, uint64_t tag
     const struct hf_inventory inventory[2] = {{.capacity = number}, {.capacity = number + 1}};
     const struct hf_settings settings = {.max_qty = number};
     const struct hf_info info = {.workers = number};
+    const struct hf_status status = {.put_aside = number};
     const struct hf_availability_entry available[2] = {{.version = number}, {.waiting = number}};
     const struct hf_reservation_entry entries[2] = {{.result = 100, .reservation = reservation},
                                                     {.result = 101, .reservation = reservation}};
     switch (operation) {
     case HF_OP_PING:
+    case HF_OP_SNAPSHOT:
         return hf_reply_encode_short(out, operation, tag, HF_OK, 0, 0, number);
+    case HF_OP_STATUS:
+        return hf_reply_encode_status(out, tag, &status);
     case HF_OP_INFO:
         return hf_reply_encode_info(out, tag, &info);
     case HF_OP_STATE_HASH:
@@ -108,8 +114,10 @@ static void check_yes(const struct hf_reply *reply, enum hf_operation operation,
     cr_assert_eq(reply->operation, operation);
     cr_assert_eq(hf_result_group(reply->result), HF_GROUP_YES);
     uint64_t told = reply->reservation.qty;
-    if (operation == HF_OP_PING)
+    if (operation == HF_OP_PING || operation == HF_OP_SNAPSHOT)
         told = reply->version;
+    if (operation == HF_OP_STATUS)
+        told = reply->status.put_aside;
     if (operation == HF_OP_INFO)
         told = reply->info.workers;
     if (operation == HF_OP_STATE_HASH)

@@ -95,6 +95,47 @@ static const struct hf_vector_member info_members[] = {
 };
 #undef MEMBER
 
+#define MEMBER(member) HF_VECTOR_MEMBER(struct hf_status, member, #member)
+static const struct hf_vector_member status_members[] = {
+    MEMBER(state),
+    MEMBER(percent),
+    MEMBER(write_method),
+    MEMBER(storage_full),
+    MEMBER(snapshot_under_way),
+    MEMBER(snapshot_requested),
+    MEMBER(archive_enabled),
+    MEMBER(recovery_done_bytes),
+    MEMBER(recovery_total_bytes),
+    MEMBER(first_kept_segment),
+    MEMBER(active_segment),
+    MEMBER(segment_bytes),
+    MEMBER(kept_bytes),
+    MEMBER(write_latency_ns),
+    MEMBER(writes_inflight),
+    MEMBER(storage_error),
+    MEMBER(snapshots_made),
+    MEMBER(snapshot_failures),
+    MEMBER(snapshots_kept),
+    MEMBER(snapshot_error),
+    MEMBER(snapshot_lsn),
+    MEMBER(snapshot_made_at_ns),
+    MEMBER(snapshot_bytes),
+    MEMBER(snapshot_duration_ns),
+    MEMBER(snapshot_done_bytes),
+    MEMBER(snapshot_expected_bytes),
+    MEMBER(bytes_since_snapshot),
+    MEMBER(archived_segment),
+    MEMBER(archive_waiting),
+    MEMBER(archive_failures),
+    MEMBER(archive_exit_status),
+    MEMBER(archived_at_ns),
+    MEMBER(put_aside),
+    MEMBER(overloaded),
+    MEMBER(recovered_records),
+    {NULL, 0, 0},
+};
+#undef MEMBER
+
 /* ---- one reply -------------------------------------------------------------------------- */
 
 static struct hf_reply_scratch lists;
@@ -281,6 +322,18 @@ static size_t check_info(struct reply_case *c)
     return hf_reply_encode_info(c->out, c->tag, &expected);
 }
 
+static size_t check_status(struct reply_case *c)
+{
+    struct hf_status expected = {.state = 0};
+    const struct hf_status *status = &c->decoded->status;
+    check_members(c, "", status_members, status, &expected);
+    const char *text = hf_vector_text(c->vector, "archive_failure");
+    cr_assert_str_eq(status->archive_failure, text);
+    memcpy(expected.archive_failure, text, strlen(text));
+    c->named++;
+    return hf_reply_encode_status(c->out, c->tag, &expected);
+}
+
 static const struct {
     const char *shape;
     size_t (*check)(struct reply_case *);
@@ -295,6 +348,7 @@ static const struct {
     {"records", check_records},
     {"hash", check_hash},
     {"info", check_info},
+    {"status", check_status},
 };
 
 static void check_reply(const struct hf_vector *vector)
@@ -391,6 +445,21 @@ Test(codec_reply, a_server_of_another_version_can_say_so)
 {
     /* A frame of version 2, of unknown length and body, whose result is UNSUPPORTED_VERSION. */
     cr_assert_geq(hf_vectors_each(VECTORS_PATH, "newer-reply", check_newer_reply), 1);
+}
+
+Test(codec_reply, the_text_of_a_status_always_ends)
+{
+    /* A STATUS reply whose text fills all its bytes. */
+    uint8_t bytes[HF_STATUS_REPLY_BYTES];
+    struct hf_status status = {.state = HF_SERVER_READY};
+    struct hf_frame frame;
+    struct hf_reply reply;
+    hf_reply_encode_status(bytes, 1, &status);
+    memset(bytes + 200, 'x', HF_STATUS_TEXT_BYTES);
+    hf_frame_read(bytes, &frame);
+    cr_assert(hf_reply_decode(bytes, &frame, &reply, NULL));
+    cr_assert_eq(strlen(reply.status.archive_failure), HF_STATUS_TEXT_BYTES - 1);
+    cr_assert_eq(reply.status.put_aside, 0);
 }
 
 Test(codec_reply, the_server_version_always_ends)

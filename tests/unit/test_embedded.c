@@ -1,13 +1,17 @@
 /* The embedded API and the shared-memory view, on a real directory. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "holdfast/embedded.h"
 #include "holdfast/view.h"
 #include "tests/lib/process.h"
@@ -239,6 +243,100 @@ Test(embedded, a_directory_is_opened_once)
 }
 
 /* Requests with impossible values are given to a session. */
+/* How it is can be asked any time; a snapshot can be asked for, and is made. */
+Test(embedded, it_tells_how_it_is, .timeout = 60)
+{
+    char directory[HF_DIRECTORY_TEXT_BYTES];
+    struct hf_status status;
+    cr_assert_eq(hf_directory_make(directory), 0);
+    struct hf_embedded *db = open_db(directory);
+    create(db, 1, CAPACITY);
+    hf_embedded_status(db, &status);
+    cr_expect_eq(status.state, HF_SERVER_READY);
+    cr_expect_eq(status.percent, 100);
+    cr_expect_eq(status.first_kept_segment, 1);
+    cr_expect_eq(status.active_segment, 1);
+    cr_expect_eq(status.segment_bytes, 1u << 20);
+    cr_expect_eq(status.kept_bytes, 1u << 20);
+    cr_expect_gt(status.bytes_since_snapshot, 0);
+    cr_expect_eq(status.snapshots_kept, 0);
+    cr_expect_eq(status.storage_full, 0);
+    hf_embedded_request_snapshot(db);
+    for (int tries = 0; tries < 2000 && status.snapshots_made == 0; tries++) {
+        usleep(5000);
+        hf_embedded_status(db, &status);
+    }
+    cr_expect_eq(status.snapshots_made, 1);
+    cr_expect_eq(status.snapshots_kept, 1);
+    cr_expect_eq(status.snapshot_lsn, 1);
+    cr_expect_gt(status.snapshot_bytes, 0);
+    cr_expect_gt(status.snapshot_duration_ns, 0);
+    cr_expect_gt(status.snapshot_made_at_ns, 0);
+    cr_expect_eq(status.snapshot_requested, 0);
+    cr_expect_eq(status.snapshot_under_way, 0);
+    cr_expect_eq(status.snapshot_failures, 0);
+    cr_assert_eq(hf_embedded_close(db), 0);
+    hf_directory_remove(directory);
+}
+
+#define SEGMENT_RECORDS 8190u
+#define RING_RECORDS    32768u
+
+/* Calls until one is not granted, at most so often; none waits for commit. The last result. */
+static unsigned reserve_without_end(struct hf_session *session, uint32_t most, uint32_t *granted)
+{
+    struct hf_request request = {
+        .operation = HF_OP_RESERVE, .inventory_id = 1, .customer_id = 7, .qty = 1};
+    struct hf_reply reply;
+    uint64_t lsn;
+    unsigned result = HF_GRANTED;
+    for (uint32_t i = 0; i < most && result == HF_GRANTED; i++) {
+        hf_id_make(&request.id);
+        result = hf_session_call(session, &request, &reply, &lsn);
+        *granted += result == HF_GRANTED;
+    }
+    return result;
+}
+
+/*
+ * A disk that stands still where the log's fourth file is prepared: somebody holds its lock. The ring
+ * fills up; then a call waits for a second and is OVERLOADED, the next one at once. When the disk is
+ * back, everything goes on, and what was granted is committed.
+ */
+Test(embedded, a_log_that_stands_still_is_told, .timeout = 60)
+{
+    char directory[HF_DIRECTORY_TEXT_BYTES], path[HF_DIRECTORY_TEXT_BYTES + 64];
+    struct hf_session *session;
+    struct hf_reply reply;
+    uint64_t lsn;
+    uint32_t granted = 0;
+    cr_assert_eq(hf_directory_make(directory), 0);
+    struct hf_embedded *db = open_db(directory);
+    create(db, 1, HF_MAX_UNITS);
+    snprintf(path, sizeof path, "%s/0000000000000004.wal.tmp", directory);
+    int held = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert_geq(held, 0);
+    cr_assert_eq(flock(held, LOCK_EX), 0);
+    cr_assert_eq(hf_session_open(db, &session), 0);
+    uint32_t most = 4 * SEGMENT_RECORDS + 2 * RING_RECORDS;
+    cr_expect_eq(reserve_without_end(session, most, &granted), HF_OVERLOADED);
+    cr_expect_geq(granted, 2 * SEGMENT_RECORDS + RING_RECORDS, "%u", granted);
+    uint64_t began_ns = hf_monotonic_now_ns();
+    cr_expect_eq(reserve_without_end(session, 1, &granted), HF_OVERLOADED);
+    cr_expect_lt(hf_monotonic_now_ns() - began_ns, HF_NS_PER_S / 2);
+    struct hf_request get = {.operation = HF_OP_INVENTORY_GET, .inventory_id = 1};
+    cr_expect_eq(hf_session_call(session, &get, &reply, &lsn), HF_FOUND);
+    cr_expect_eq(reply.inventory.confirmed, granted);
+    close(held);
+    while (reserve_without_end(session, 1, &granted) == HF_OVERLOADED)
+        usleep(1000);
+    cr_expect_eq(hf_session_call(session, &get, &reply, &lsn), HF_FOUND);
+    cr_expect_eq(reply.inventory.confirmed, granted);
+    hf_session_close(session);
+    cr_assert_eq(hf_embedded_close(db), 0);
+    hf_directory_remove(directory);
+}
+
 Test(embedded, impossible_values_are_named)
 {
     char directory[HF_DIRECTORY_TEXT_BYTES];

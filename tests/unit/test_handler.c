@@ -550,7 +550,7 @@ Test(handler_story, large_replies_that_await_commit_are_bounded)
     uint32_t pages = 0;
     while (pages < 110 && execute(&greedy, &list) == HF_HANDLED)
         pages++;
-    cr_expect_eq(greedy.stall, HF_STALL_OUTPUT);
+    cr_expect_eq(greedy.stall, HF_STALL_AWAIT);
     cr_expect_leq(pages, (1u << 20) / PAGE_BYTES + 1, "%u pages", pages);
     hf_connection_release(&greedy, &pool);
 }

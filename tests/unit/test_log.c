@@ -39,6 +39,8 @@ static uint64_t replayed;       /* records, since the log was opened */
 static uint64_t replay_ends;    /* calls of replay_end() */
 static uint64_t refused_lsn;    /* the record that replay refuses; 0: none */
 static const char *refused_end; /* what replay_end() says */
+static struct hf_progress progress;
+static uint64_t cancelling_lsn; /* with this record, the recovery is cancelled; 0: it is not */
 
 static void submit(struct hf_write_queue *given, int file, const void *buffer, uint32_t bytes,
                    uint64_t offset, uint32_t cookie)
@@ -65,6 +67,8 @@ static const char *replay(void *context, const uint8_t *record)
 {
     (void)context;
     replayed++;
+    if (hf_get_u64(record) == cancelling_lsn)
+        hf_progress_cancel(&progress);
     cr_expect_eq(hf_get_u64(record), replayed, "in the order of the LSNs, once");
     cr_expect_eq(hf_get_u64(record + HF_RECORD_IMAGE), replayed);
     return hf_get_u64(record) == refused_lsn ? "it was asked to be refused" : NULL;
@@ -91,7 +95,9 @@ static int try_open(struct hf_log *log)
         .on_failure = fail_test,
         .replay = replay,
         .replay_end = replay_end,
+        .progress = &progress,
     };
+    progress = (struct hf_progress){0};
     replayed = replay_ends = 0;
     queue = (struct sync_queue){.queue = {.submit = submit}};
     return hf_log_open(log, &options, error);
@@ -289,6 +295,45 @@ Test(log, leftovers_of_preparing_are_removed_and_other_files_are_left_alone)
     cr_expect_not(exists("0000000000000009.wal.tmp"));
     cr_expect(exists("notes.txt"));
     cr_expect_eq(replayed, 1);
+    close_log();
+}
+
+/* ---- progress ---- */
+
+/* Three segments: behind the last block, all that was read of them is done, and every record told. */
+Test(log, recovery_tells_how_far_it_is)
+{
+    open_log();
+    cr_expect_eq(hf_load_relaxed(&progress.total_bytes), 0, "there was nothing to read");
+    for (int i = 0; i < 3; i++)
+        append(8000);
+    close_log();
+    open_log();
+    uint64_t done_bytes = hf_load_relaxed(&progress.done_bytes);
+    cr_expect_geq(done_bytes, log_now.recovery.bytes);
+    cr_expect_geq(hf_load_relaxed(&progress.total_bytes), done_bytes);
+    cr_expect_eq(hf_load_relaxed(&progress.records), 24000);
+    close_log();
+}
+
+/* Cancelled in the middle of the second segment: the log is given up as it was, at once. */
+Test(log, a_recovery_that_is_cancelled_changes_nothing)
+{
+    open_log();
+    for (int i = 0; i < 3; i++)
+        append(8000);
+    close_log();
+    cancelling_lsn = 12000;
+    cr_expect_eq(try_open(&log_now), -ECANCELED);
+    expect_error("broken off");
+    cr_expect_geq(replayed, 12000);
+    cr_expect_lt(replayed, 24000);
+    cr_expect_eq(replay_ends, 0);
+    cancelling_lsn = 0;
+    open_log();
+    cr_expect_eq(replayed, 24000);
+    cr_expect_eq(log_now.flusher.epoch, 2);
+    cr_expect(log_now.recovery.stopped, "nobody wrote since");
     close_log();
 }
 

@@ -7,6 +7,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,10 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/atomics.h"
+#include "base/clock.h"
 #include "holdfast/client.h"
 #include "net/codec.h"
 #include "net/server.h"
 #include "tests/lib/process.h"
+#include "tests/lib/slow_disk.h"
 #include "tests/lib/wire.h"
 #include "wal/segment_header.h"
 
@@ -345,7 +349,84 @@ static unsigned fill_the_disk(void)
     snprintf(path, sizeof path, "%s/%s", directory, name);
     cr_assert_eq(mkdir(path, 0700), 0, "%s", path);
     create(1, HF_MAX_UNITS);
-    return reserve_many(5 * SEGMENT_RECORDS);
+    return reserve_many(8 * SEGMENT_RECORDS); /* more than three segments and the ring hold */
+}
+
+/* ---- a slow disk ---- */
+
+#define FOR_EVER_NS (3600 * HF_NS_PER_S)
+
+static struct hf_slow_disk *disk;
+static char disk_path[HF_DIRECTORY_TEXT_BYTES + 8];
+
+/* The next server's disk is as slow as the test wants. */
+static void start_slowly(uint64_t read_delay_ns, const char *listen)
+{
+    snprintf(disk_path, sizeof disk_path, "%s.disk", directory);
+    disk = hf_slow_disk_map(disk_path);
+    cr_assert_not_null(disk);
+    hf_store_relaxed(&disk->read_delay_ns, read_delay_ns);
+    struct hf_daemon_options options = {.directory = directory, .listen = listen};
+    cr_assert_eq(hf_slow_disk_launch(disk_path, &server, &options), 0, "%s", server.error);
+}
+
+static void end_slow_disk(void)
+{
+    hf_slow_disk_unmap(disk);
+    cr_assert_eq(unlink(disk_path), 0);
+}
+
+/* PING, while the server recovers what the one before has left. */
+static unsigned come_too_early(void)
+{
+    char listen[32];
+    struct hf_request ping = {.operation = HF_OP_PING};
+    replace_server(NULL);
+    cr_assert_eq(hf_daemon_stop(&server), 0);
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", hf_port_find());
+    start_slowly(HF_NS_PER_S / 2, listen);
+    snprintf(server.address, sizeof server.address, "%s", listen);
+    hf_client_close(client);
+    client = open_client(PATIENCE_MS);
+    unsigned result = ask(&ping);
+    hf_store_relaxed(&disk->read_delay_ns, 0);
+    cr_assert_eq(hf_daemon_await(&server), 0, "%s", server.error);
+    end_slow_disk();
+    return result;
+}
+
+/* More reserves than may wait for a disk that stands still. */
+static unsigned outrun_the_disk(void)
+{
+    static uint8_t bytes[16 * HF_RESERVE_BYTES];
+    replace_server(NULL);
+    cr_assert_eq(hf_daemon_stop(&server), 0);
+    start_slowly(0, NULL);
+    cr_assert_eq(hf_daemon_await(&server), 0, "%s", server.error);
+    hf_client_close(client);
+    client = open_client(PATIENCE_MS);
+    create(1, HF_MAX_UNITS);
+    hf_store_relaxed(&disk->writes_held_until_ns, hf_monotonic_now_ns() + FOR_EVER_NS);
+    int wire = dial();
+    struct hf_request request = {.operation = HF_OP_RESERVE, .inventory_id = 1, .qty = 1};
+    size_t count = 0;
+    for (int i = 0; i < 16; i++)
+        count += hf_request_encode(bytes + count, &request, 1);
+    struct pollfd answer = {.fd = wire, .events = POLLIN | POLLOUT};
+    for (uint64_t sent = 0;;) {
+        cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+        if ((answer.revents & POLLIN) != 0)
+            break;
+        ssize_t part = send(wire, bytes + sent % HF_RESERVE_BYTES, count - sent % HF_RESERVE_BYTES,
+                            MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent += part > 0 ? (uint64_t)part : 0;
+        answer.events = (short)(part > 0 ? POLLIN | POLLOUT : POLLIN);
+    }
+    unsigned result = receive_result(wire);
+    close(wire);
+    hf_daemon_kill(&server); /* its disk never comes back */
+    end_slow_disk();
+    return result;
 }
 
 /* ---- the end of a server ---- */
@@ -528,6 +609,9 @@ static const struct row {
     STORY(RESERVATIONS_FULL, reserve_one_too_many),
     STORY(CUSTOMERS_FULL, count_one_too_many),
     STORY(STORAGE_FULL, fill_the_disk),
+
+    STORY(NOT_READY, come_too_early),
+    STORY(OVERLOADED, outrun_the_disk),
 
     STORY(OUTCOME_UNKNOWN, lose_patience),
     STORY(SHUTTING_DOWN, outstay),

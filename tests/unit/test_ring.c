@@ -119,6 +119,22 @@ Test(ring, a_full_ring_refuses_credit_and_gives_as_much_again_as_was_drained)
     cr_expect_not(hf_ring_credit(&producer, 1));
 }
 
+Test(ring, a_barred_producer_gets_no_credits_and_keeps_those_it_has)
+{
+    cr_assert(hf_ring_credit(&producer, 3));
+    uint32_t credits = producer.credits;
+    uint64_t credited = hf_load_relaxed(&ring.credited);
+    hf_ring_bar(&producer);
+    cr_expect_not(hf_ring_credit(&producer, 1));
+    cr_expect_not(hf_ring_credit(&producer, 3));
+    hf_ring_unbar(&producer);
+    cr_expect_eq(producer.credits, credits);
+    cr_expect_eq(hf_load_relaxed(&ring.credited), credited);
+    cr_expect_eq(append(), 100);
+    hf_ring_producer_close(&producer);
+    cr_expect_eq(hf_load_relaxed(&ring.credited), 101, "all were given back but the one");
+}
+
 Test(ring, a_producer_that_closes_leaves_its_credits_to_the_others)
 {
     struct hf_ring_producer other;
