@@ -114,6 +114,7 @@ static int start_snapshotter(struct hf_store *store, const struct hf_store_optio
         .log_bytes = options->snapshot_log_bytes,
         .interval_ns = options->snapshot_interval_ns,
         .rate = options->snapshot_rate,
+        .copy_cells = options->snapshot_copy_cells,
         .manual = options->manual,
     };
     return hf_snapshotter_open(&store->snapshotter, &snapshotter_options);

@@ -128,27 +128,9 @@ static uint32_t room(const struct hf_flusher *flusher)
     return (uint32_t)(flusher->segments->segment_bytes - flusher->segment_offset);
 }
 
-static void publish_start(struct hf_flusher *flusher, const struct hf_log_start *start)
-{
-    uint64_t count = hf_load_relaxed(&flusher->start_count) + 1; /* the role's own */
-    uint64_t words[HF_LOG_START_WORDS];
-    memcpy(words, start, sizeof words);
-    for (size_t i = 0; i < HF_LOG_START_WORDS; i++)
-        hf_store_release(&flusher->starts[count % 2][i], words[i]); /* pairs with the loads below */
-    hf_store_release(&flusher->start_count, count);
-}
-
-/* A copy is written again only when the count has gone on. So what was read is whole if the count
- * is still the same: who sees a word of a later start sees, behind it, the count before that. */
 void hf_flusher_segment_start(struct hf_flusher *flusher, struct hf_log_start *start)
 {
-    uint64_t words[HF_LOG_START_WORDS], count;
-    do {
-        count = hf_load_acquire(&flusher->start_count); /* pairs with publish_start(), all three */
-        for (size_t i = 0; i < HF_LOG_START_WORDS; i++)
-            words[i] = hf_load_acquire(&flusher->starts[count % 2][i]);
-    } while (hf_load_acquire(&flusher->start_count) != count);
-    memcpy(start, words, sizeof words);
+    hf_latch_read(&flusher->start, start);
 }
 
 /* The spare segment becomes the one to be filled. */
@@ -157,14 +139,15 @@ static bool take_segment(struct hf_flusher *flusher)
     if (!hf_segments_take(flusher->segments, &flusher->segment))
         return false;
     flusher->segment_offset = HF_SEGMENT_HEADER_BYTES;
-    publish_start(flusher, &(struct hf_log_start){
-                               .segment = flusher->segment.number,
-                               .epoch = flusher->last_epoch,
-                               .sequence = flusher->next_sequence - 1,
-                               .previous_hash = flusher->previous_hash,
-                               .next_lsn = hf_load_relaxed(&flusher->ring->drained),
-                               .written_at_ns = flusher->written_at_ns,
-                           });
+    const struct hf_log_start start = {
+        .segment = flusher->segment.number,
+        .epoch = flusher->last_epoch,
+        .sequence = flusher->next_sequence - 1,
+        .previous_hash = flusher->previous_hash,
+        .next_lsn = hf_load_relaxed(&flusher->ring->drained), /* the role is the consumer */
+        .written_at_ns = flusher->written_at_ns,
+    };
+    hf_latch_write(&flusher->start, &start);
     return true;
 }
 
@@ -379,7 +362,7 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
         if (flusher->inflight[i].buffer == NULL)
             return -ENOMEM;
     }
-    publish_start(flusher, &tail->start);
+    hf_latch_write(&flusher->start, &tail->start);
     int result = wait_for_room(flusher);
     return result == 0 ? write_empty_block(flusher, HF_BLOCK_START) : result;
 }

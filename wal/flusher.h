@@ -39,6 +39,7 @@
 
 #include "base/atomics.h"
 #include "base/clock.h"
+#include "base/latch.h"
 #include "wal/block.h"
 #include "wal/io.h"
 #include "wal/recent.h"
@@ -98,10 +99,7 @@ struct hf_flusher {
     uint32_t segment_offset;    /* where the next block goes */
     struct hf_inflight inflight[HF_MAX_INFLIGHT];
 
-    /* Where the segment being filled begins: starts[start_count % 2]. Written by the role, the other
-     * one of the two first, and then the count. */
-    _Atomic uint64_t starts[2][HF_LOG_START_WORDS];
-    _Atomic uint64_t start_count;
+    HF_LATCH(HF_LOG_START_WORDS) start; /* of the segment being filled; written by the role */
 
     hf_flusher_failure *on_failure;
     void *failure_context;

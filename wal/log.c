@@ -207,28 +207,38 @@ close_segment:
     return hf_log_explain(error, result, "cannot start the log: %s", strerror(-result));
 }
 
-/* Removes all snapshots but the two that are kept. */
-static void remove_snapshots(struct hf_log *log)
+static bool is_kept(const struct hf_log *log, uint64_t last_lsn)
+{
+    return (log->newest_snapshot.segment != 0 && last_lsn == log->newest_snapshot.last_lsn) ||
+           (log->older_snapshot.segment != 0 && last_lsn == log->older_snapshot.last_lsn);
+}
+
+/* Removes all snapshots but the two that are kept. False: not now. */
+static bool remove_snapshots(struct hf_log *log)
 {
     uint64_t last_lsns[MAX_SNAPSHOTS];
     struct hf_io *io = log->segments.io;
     const char *directory = log->segments.directory;
+    if (!hf_segments_begin_removing(&log->segments))
+        return false;
     int count = hf_snapshots_list(io, directory, last_lsns, MAX_SNAPSHOTS);
     for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {
-        if (last_lsns[i] == log->newest_snapshot.last_lsn ||
-            last_lsns[i] == log->older_snapshot.last_lsn)
-            continue;
-        int result = hf_snapshot_remove(io, directory, last_lsns[i]);
+        int result =
+            is_kept(log, last_lsns[i]) ? 0 : hf_snapshot_remove(io, directory, last_lsns[i]);
         if (result != 0)
             fprintf(stderr, "holdfast: log: cannot remove the snapshot up to LSN %llu in %s: %s\n",
                     (unsigned long long)last_lsns[i], directory, strerror(-result));
     }
+    hf_segments_end_removing(&log->segments);
+    return count >= 0 && count <= MAX_SNAPSHOTS;
 }
 
-/* What no snapshot that is kept needs is not needed. */
-static void release_segments(struct hf_log *log)
+/* Removes what no snapshot that is kept needs, as far as that can be done now. */
+static void release(struct hf_log *log)
 {
-    if (log->older_snapshot.last_lsn != 0)
+    if (log->has_more_snapshots)
+        log->has_more_snapshots = !remove_snapshots(log);
+    if (log->older_snapshot.segment != 0)
         hf_segments_release(&log->segments, log->older_snapshot.segment);
 }
 
@@ -271,7 +281,7 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
     pthread_mutex_init(&log->snapshots, NULL);
     log->newest_snapshot = log->recovery.snapshot;
     log->older_snapshot = log->recovery.older;
-    release_segments(log); /* what a crash has left */
+    release(log); /* what a crash has left */
     return 0;
 }
 
@@ -280,8 +290,15 @@ void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snaps
     pthread_mutex_lock(&log->snapshots);
     log->older_snapshot = log->newest_snapshot;
     log->newest_snapshot = *snapshot;
-    remove_snapshots(log);
-    release_segments(log);
+    log->has_more_snapshots = true;
+    release(log);
+    pthread_mutex_unlock(&log->snapshots);
+}
+
+void hf_log_release(struct hf_log *log)
+{
+    pthread_mutex_lock(&log->snapshots);
+    release(log);
     pthread_mutex_unlock(&log->snapshots);
 }
 

@@ -54,8 +54,9 @@ struct hf_log_options {
 
 /* A snapshot that is right. */
 struct hf_log_snapshot {
-    uint64_t last_lsn;   /* its name; 0: none */
-    uint64_t segment;    /* where the log goes on behind it: needed, and all that follow */
+    uint64_t last_lsn; /* its name */
+    uint64_t segment;  /* where the log goes on behind it: needed, and all that follow; 0: there is
+                            no such snapshot */
     uint64_t made_at_ns; /* date */
     uint64_t bytes;
 };
@@ -65,8 +66,9 @@ struct hf_log_recovery {
     struct hf_log_snapshot snapshot; /* that it began with; none: with the first segment */
     struct hf_log_snapshot older;    /* the one before, of which only the header was looked at */
     uint32_t damaged_snapshots;      /* newer than the one that it began with */
-    uint64_t snapshot_records;       /* in the snapshot */
-    uint64_t records;                /* in the log behind it */
+    uint64_t attested_lsn;     /* all up to here was durable, as snapshots say; 0: none does */
+    uint64_t snapshot_records; /* in the snapshot */
+    uint64_t records;          /* in the log behind it */
     uint64_t blocks;
     uint64_t bytes; /* of blocks */
     uint64_t duration_ns;
@@ -83,10 +85,11 @@ struct hf_log {
     struct hf_recent recent; /* the newest records, while somebody follows */
     struct hf_server_clock clock;
     struct hf_log_recovery recovery;
-    pthread_mutex_t snapshots; /* of the two below */
+    pthread_mutex_t snapshots; /* of what follows */
     struct hf_log_snapshot newest_snapshot, older_snapshot;
-    int lock; /* descriptor of DIR/lock */
-    int keep; /* of DIR/keep */
+    bool has_more_snapshots; /* there may be others, which nobody needs */
+    int lock;                /* descriptor of DIR/lock */
+    int keep;                /* of DIR/keep */
 };
 
 /* 0, or -errno with a line in `error` that says what to do. Blocks until all is recovered. */
@@ -98,6 +101,10 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *options,
  * removed, and the segments before the older one's are released. Blocks; any thread.
  */
 void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snapshot);
+
+/* What could not be removed, as somebody held DIR/keep, is removed. Cheap if there is nothing to do;
+ * else blocks. Any thread; to be called now and then. */
+void hf_log_release(struct hf_log *log);
 
 /* `manual`: does what is to be done in the background, blocking. 0, or -errno: to be tried again in
  * a while. */

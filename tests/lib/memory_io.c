@@ -361,6 +361,24 @@ void hf_memory_io_crash(struct hf_memory_io *memory)
     leave(memory, 0);
 }
 
+void hf_memory_io_copy_crashed(struct hf_memory_io *memory, struct hf_memory_io *crashed)
+{
+    enter(&memory->io);
+    for (uint32_t i = 0; i < memory->file_count; i++) {
+        const struct hf_memory_file *file = &memory->files[i];
+        if (file->durable_name[0] == '\0')
+            continue;
+        struct hf_memory_file *copy = create(crashed, file->durable_name);
+        set_name(copy->durable_name, file->durable_name);
+        resize(&copy->bytes, &copy->file_bytes, file->durable_bytes);
+        if (file->durable_bytes != 0)
+            memcpy(copy->bytes, file->durable, file->durable_bytes);
+        sync_content(copy);
+        crashed->used_bytes += copy->file_bytes;
+    }
+    leave(memory, 0);
+}
+
 uint64_t hf_memory_io_calls(struct hf_memory_io *memory, enum hf_memory_operation operation)
 {
     enter(&memory->io);

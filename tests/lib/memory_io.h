@@ -83,6 +83,10 @@ void hf_memory_io_set_room(struct hf_memory_io *memory, uint64_t room_bytes);
 /* The power fails: only what was synced is left. No descriptor may be open. */
 void hf_memory_io_crash(struct hf_memory_io *memory);
 
+/* The same on another disk, which was just initialised: what the power failure would leave now. The
+ * first one goes on. */
+void hf_memory_io_copy_crashed(struct hf_memory_io *memory, struct hf_memory_io *crashed);
+
 /* How often an operation was called; how many descriptors are open. */
 uint64_t hf_memory_io_calls(struct hf_memory_io *memory, enum hf_memory_operation operation);
 uint32_t hf_memory_io_open_count(struct hf_memory_io *memory);
