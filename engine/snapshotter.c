@@ -435,6 +435,12 @@ uint64_t hf_snapshotter_step(struct hf_snapshotter *snapshotter)
 
 /* ---- the thread ---- */
 
+static bool is_closing(struct hf_snapshotter *snapshotter)
+{
+    return hf_load_acquire(&snapshotter->closing) != 0; /* pairs with hf_snapshotter_close() */
+}
+
+/* A request ends the pause between two snapshots, and no pause within one. */
 static void pause_for(struct hf_snapshotter *snapshotter, uint64_t pause_ns)
 {
     uint64_t until_ns = hf_clock_ns(CLOCK_MONOTONIC) + pause_ns;
@@ -442,8 +448,11 @@ static void pause_for(struct hf_snapshotter *snapshotter, uint64_t pause_ns)
         .tv_sec = (time_t)(until_ns / HF_NS_PER_S),
         .tv_nsec = (long)(until_ns % HF_NS_PER_S),
     };
-    while (sem_clockwait(&snapshotter->wanted, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
-        ;
+    bool again = true;
+    while (again) {
+        bool posted = sem_clockwait(&snapshotter->wanted, CLOCK_MONOTONIC, &until) == 0;
+        again = posted ? snapshotter->stage != IDLE && !is_closing(snapshotter) : errno == EINTR;
+    }
 }
 
 static void *snapshotter_main(void *context)
@@ -451,8 +460,7 @@ static void *snapshotter_main(void *context)
     struct hf_snapshotter *snapshotter = context;
     /* Of this thread alone, on Linux. Without it everything works as well, in more of a hurry. */
     setpriority(PRIO_PROCESS, 0, NICENESS);
-    /* Acquire, pairs with the release in hf_snapshotter_close(). */
-    while (!hf_load_acquire(&snapshotter->closing)) {
+    while (!is_closing(snapshotter)) {
         uint64_t pause_ns = hf_snapshotter_step(snapshotter);
         if (pause_ns != 0)
             pause_for(snapshotter, pause_ns);
@@ -507,7 +515,7 @@ int hf_snapshotter_open(struct hf_snapshotter **opened,
 
 void hf_snapshotter_close(struct hf_snapshotter *snapshotter)
 {
-    hf_store_release(&snapshotter->closing, 1); /* pairs with snapshotter_main() */
+    hf_store_release(&snapshotter->closing, 1); /* pairs with is_closing() */
     sem_post(&snapshotter->wanted);
     if (!snapshotter->options.manual)
         pthread_join(snapshotter->thread, NULL);
@@ -518,8 +526,7 @@ void hf_snapshotter_close(struct hf_snapshotter *snapshotter)
 
 void hf_snapshotter_request(struct hf_snapshotter *snapshotter)
 {
-    /* acq_rel, pairs with is_due(). One post for a request: each ends a pause, which may be one that
-     * keeps to the rate. */
+    /* acq_rel, pairs with is_due(). */
     if (hf_exchange_acq_rel(&snapshotter->requested, 1) == 0)
         sem_post(&snapshotter->wanted);
 }

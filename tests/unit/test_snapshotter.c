@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -918,7 +919,8 @@ Test(snapshotter, its_thread_makes_one_at_once_when_asked)
     }
 }
 
-/* Four megabytes at a rate of sixteen a second. */
+/* Two groups at a rate of one megabyte a second, of which the last is not waited for; and somebody
+ * who asks for another one all the time. */
 Test(snapshotter, its_thread_keeps_to_its_rate)
 {
     hf_snapshotter_close(snapshotter());
@@ -929,9 +931,12 @@ Test(snapshotter, its_thread_keeps_to_its_rate)
                                                    .rate = 1 << 20};
     cr_assert_eq(hf_snapshotter_open(&rig.store->snapshotter, &options), 0);
     create(1, 1 << 20);
-    reserve_many(1, 4000, 1); /* two groups, of which the last is not waited for */
+    reserve_many(1, 4000, 1);
     hf_store_rig_write(&rig);
     uint64_t started_ns = hf_monotonic_now_ns();
+    hf_snapshotter_request(snapshotter());
+    while (!report().running)
+        sched_yield();
     hf_snapshotter_request(snapshotter());
     await_made(snapshotter(), 1);
     uint64_t took_ns = hf_monotonic_now_ns() - started_ns;
