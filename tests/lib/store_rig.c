@@ -31,7 +31,7 @@ static void end_process(void *context, const char *text)
     abort();
 }
 
-static struct hf_memory_io *new_disk(void)
+struct hf_memory_io *hf_store_rig_new_disk(void)
 {
     struct hf_memory_io *disk = calloc(1, sizeof *disk);
     HF_CHECK(disk != NULL);
@@ -39,10 +39,17 @@ static struct hf_memory_io *new_disk(void)
     return disk;
 }
 
-static void free_disk(struct hf_memory_io *disk)
+void hf_store_rig_free_disk(struct hf_memory_io *disk)
 {
     hf_memory_io_close(disk);
     free(disk);
+}
+
+struct hf_memory_io *hf_store_rig_copy_disk(struct hf_store_rig *rig)
+{
+    struct hf_memory_io *copy = hf_store_rig_new_disk();
+    hf_memory_io_copy_crashed(rig->memory, copy);
+    return copy;
 }
 
 /* ---- opening, closing, crashing ---- */
@@ -93,7 +100,7 @@ void hf_store_rig_open(struct hf_store_rig *rig, const struct hf_store_rig_optio
         rig->options.segment_bytes = HF_MIN_SEGMENT_BYTES;
     HF_CHECK(hf_directory_make(rig->directory) == 0);
     HF_CHECK(hf_directory_make(rig->recovery_directory) == 0);
-    rig->memory = new_disk();
+    rig->memory = hf_store_rig_new_disk();
     if (start(rig) != 0)
         end_process(NULL, rig->text);
 }
@@ -114,23 +121,25 @@ static void stop(struct hf_store_rig *rig)
 void hf_store_rig_close(struct hf_store_rig *rig)
 {
     stop(rig);
-    free_disk(rig->memory);
+    hf_store_rig_free_disk(rig->memory);
     free(rig->records);
     hf_directory_remove(rig->directory);
     hf_directory_remove(rig->recovery_directory);
 }
 
-int hf_store_rig_crash(struct hf_store_rig *rig)
+int hf_store_rig_restart_on(struct hf_store_rig *rig, struct hf_memory_io *disk)
 {
-    struct hf_memory_io *left = new_disk();
-    hf_memory_io_copy_crashed(rig->memory, left);
-    uint64_t room_bytes = rig->memory->room_bytes;
+    disk->room_bytes = rig->memory->room_bytes;
     hf_memory_io_set_room(rig->memory, UINT64_MAX); /* what it still writes is lost */
     stop(rig);
-    free_disk(rig->memory);
-    rig->memory = left;
-    rig->memory->room_bytes = room_bytes;
+    hf_store_rig_free_disk(rig->memory);
+    rig->memory = disk;
     return start(rig);
+}
+
+int hf_store_rig_crash(struct hf_store_rig *rig)
+{
+    return hf_store_rig_restart_on(rig, hf_store_rig_copy_disk(rig));
 }
 
 /* ---- records ---- */
@@ -461,10 +470,9 @@ const char *hf_store_rig_check_disk(struct hf_store_rig *rig, struct hf_memory_i
 
 const char *hf_store_rig_check(struct hf_store_rig *rig)
 {
-    struct hf_memory_io *left = new_disk();
-    hf_memory_io_copy_crashed(rig->memory, left);
+    struct hf_memory_io *left = hf_store_rig_copy_disk(rig);
     const char *wrong = hf_store_rig_check_disk(rig, left);
-    free_disk(left);
+    hf_store_rig_free_disk(left);
     return wrong;
 }
 
@@ -608,11 +616,10 @@ static const char *check_name(struct hf_store_rig *rig, const struct hf_memory_f
 
 const char *hf_store_rig_check_names(struct hf_store_rig *rig)
 {
-    struct hf_memory_io *left = new_disk();
+    struct hf_memory_io *left = hf_store_rig_copy_disk(rig);
     const char *wrong = NULL;
-    hf_memory_io_copy_crashed(rig->memory, left);
     for (uint32_t i = 0; i < left->file_count && wrong == NULL; i++)
         wrong = check_name(rig, &left->files[i]);
-    free_disk(left);
+    hf_store_rig_free_disk(left);
     return wrong;
 }

@@ -42,7 +42,7 @@ struct hf_store_rig {
     struct hf_store *store;
     struct hf_actor actors[HF_STORE_RIG_ACTORS];
     uint32_t next_actor;
-    bool by_hand; /* actor 1 is the test's own, for now */
+    bool by_hand;              /* actor 1 is the test's own, for now */
     struct hf_outcome outcome; /* of the newest operation */
     struct hf_reservation_entry entries[HF_MAX_PAGE_ENTRIES];
 
@@ -93,6 +93,14 @@ struct hf_snapshotter_report hf_store_rig_report(struct hf_store_rig *rig);
 /* The power fails: starts again with what is left. 0, or -errno with the line in `text`: then only
  * close() may follow. */
 int hf_store_rig_crash(struct hf_store_rig *rig);
+
+/* The server is gone, and starts again with another disk, which is the rig's from now on. Likewise. */
+int hf_store_rig_restart_on(struct hf_store_rig *rig, struct hf_memory_io *disk);
+
+/* A new disk: empty, or with what a crash now would leave. */
+struct hf_memory_io *hf_store_rig_new_disk(void);
+struct hf_memory_io *hf_store_rig_copy_disk(struct hf_store_rig *rig);
+void hf_store_rig_free_disk(struct hf_memory_io *disk);
 
 /* ---- what a crash would leave ---- */
 
