@@ -67,7 +67,8 @@ struct hf_memory_io {
     struct hf_memory_fault faults[HF_MEMORY_OPERATIONS];
     uint64_t calls[HF_MEMORY_OPERATIONS];
     uint64_t used_bytes;
-    uint64_t room_bytes; /* for all files; more is -ENOSPC */
+    uint64_t room_bytes;   /* for all files; more is -ENOSPC */
+    uint64_t changes_left; /* before it dies */
 };
 
 void hf_memory_io_init(struct hf_memory_io *memory);
@@ -76,6 +77,10 @@ void hf_memory_io_close(struct hf_memory_io *memory);
 /* After `skip` more calls, `times` calls of the operation fail with `result` (-errno). */
 void hf_memory_io_fail(struct hf_memory_io *memory, enum hf_memory_operation operation,
                        uint32_t skip, uint32_t times, int result);
+
+/* After so many more calls that change something, none does: each fails with -EIO. What the disk has
+ * then is what it has when the machine stops there. UINT64_MAX: it lives. */
+void hf_memory_io_die_after(struct hf_memory_io *memory, uint64_t changes);
 
 /* The disk's size from now on. */
 void hf_memory_io_set_room(struct hf_memory_io *memory, uint64_t room_bytes);

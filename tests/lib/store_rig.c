@@ -131,6 +131,7 @@ int hf_store_rig_restart_on(struct hf_store_rig *rig, struct hf_memory_io *disk)
 {
     disk->room_bytes = rig->memory->room_bytes;
     hf_memory_io_set_room(rig->memory, UINT64_MAX); /* what it still writes is lost */
+    hf_memory_io_die_after(rig->memory, UINT64_MAX);
     stop(rig);
     hf_store_rig_free_disk(rig->memory);
     rig->memory = disk;
