@@ -169,7 +169,9 @@ static inline bool hf_flusher_stalled(struct hf_flusher *flusher)
     return hf_load_relaxed(&flusher->stalled) != 0; /* a hint */
 }
 
-/* Where the segment that is being filled begins. Any thread; never blocks. */
+/* Where the segment that is being filled begins. A segment is begun for a record that has its LSN, or
+ * when all before is durable: so when all records are that have an LSN by now, then all before that
+ * begin is. Any thread; never blocks. */
 void hf_flusher_segment_start(struct hf_flusher *flusher, struct hf_log_start *start);
 
 /* No producer may append any more. True when all that was appended is durable. */
