@@ -70,7 +70,7 @@ static int start(struct hf_store_rig *rig)
         .snapshot_interval_ns = rig->options.snapshot_interval_ns,
         .snapshot_rate = 1ull << 40,
         .snapshot_copy_cells = rig->options.snapshot_copy_cells,
-        .manual = true,
+        .manual = !rig->options.threaded,
         .on_failure = end_process,
     };
     int result = hf_store_open(&rig->store, &options, rig->text);
@@ -434,7 +434,7 @@ static bool versions_go_on(const struct hf_region *whole, const struct hf_region
     return true;
 }
 
-static const char *compare(struct hf_store_rig *rig, const struct hf_rebuilt *recovered)
+const char *hf_store_rig_compare(struct hf_store_rig *rig, const struct hf_rebuilt *recovered)
 {
     struct hf_rebuilt expected;
     unsigned long long lsn = recovered->last_lsn;
@@ -464,7 +464,7 @@ const char *hf_store_rig_check_disk(struct hf_store_rig *rig, struct hf_memory_i
     struct hf_rebuilt recovered;
     if (hf_store_rig_recover(rig, disk, &recovered) != 0)
         return rig->text;
-    const char *wrong = compare(rig, &recovered);
+    const char *wrong = hf_store_rig_compare(rig, &recovered);
     hf_rebuilt_close(&recovered);
     return wrong;
 }

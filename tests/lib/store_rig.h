@@ -30,6 +30,7 @@ struct hf_store_rig_options {
     uint64_t snapshot_log_bytes; /* 0: only when asked for */
     uint64_t snapshot_interval_ns;
     uint32_t snapshot_copy_cells;
+    bool threaded; /* segments and snapshots are made by threads of the store */
     enum hf_durability durability;
 };
 
@@ -111,6 +112,9 @@ int hf_store_rig_recover(struct hf_store_rig *rig, struct hf_memory_io *disk,
 /* The state after this LSN, from the records that the rig has kept. */
 void hf_store_rig_rebuild(struct hf_store_rig *rig, uint64_t lsn, struct hf_rebuilt *rebuilt);
 void hf_rebuilt_close(struct hf_rebuilt *rebuilt);
+
+/* NULL, or what is wrong with what was recovered. */
+const char *hf_store_rig_compare(struct hf_store_rig *rig, const struct hf_rebuilt *recovered);
 
 /* NULL, or what is wrong with what this disk would be recovered to. */
 const char *hf_store_rig_check_disk(struct hf_store_rig *rig, struct hf_memory_io *disk);
