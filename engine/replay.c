@@ -26,7 +26,9 @@ int hf_replay_init(struct hf_replay *replay, struct hf_region *region, uint64_t 
 void hf_replay_close(struct hf_replay *replay)
 {
     free(replay->inventories);
+    free(replay->links);
     replay->inventories = NULL;
+    replay->links = NULL;
 }
 
 /* True if version `one` came after `other`. Versions come around. */
@@ -114,6 +116,26 @@ static uint32_t number_of(const struct hf_region *region, const struct hf_id *id
     if (hf_id_is_zero(id) || hf_table_find(region, id, hash, &cell) != HF_LOOKUP_FOUND)
         return 0;
     return (uint32_t)(cell - region->reservations);
+}
+
+/* In a snapshot, the hold that a reservation was made from may come behind it. False: out of
+ * memory. */
+static bool note_link(struct hf_replay *replay, const struct hf_reservation *reservation)
+{
+    if (replay->link_count == replay->link_capacity) {
+        uint32_t capacity = replay->link_capacity == 0 ? 256 : 2 * replay->link_capacity;
+        struct hf_replay_link *links = realloc(replay->links, capacity * sizeof *links);
+        if (links == NULL)
+            return false;
+        replay->links = links;
+        replay->link_capacity = capacity;
+    }
+    replay->links[replay->link_count++] = (struct hf_replay_link){
+        .id = reservation->id,
+        .linked_id = reservation->linked_id,
+        .made_at_ns = reservation->made_at_ns,
+    };
+    return true;
 }
 
 static void store_reservation(struct hf_replay *replay, struct hf_reservation_cell *cell,
@@ -206,6 +228,9 @@ static const char *apply_reservation(struct hf_replay *replay, const struct hf_i
     }
     uint64_t hash = hf_hash_id(&reservation->id, region->header->hash_seed);
     uint32_t linked = number_of(region, &reservation->linked_id);
+    bool is_linked = !hf_id_is_zero(&reservation->linked_id);
+    if (is_linked && linked == 0 && replay->restoring && !note_link(replay, reservation))
+        return "out of memory";
     struct hf_reservation_cell *cell;
     struct hf_chain chain;
     if (hf_table_find(region, &reservation->id, hash, &cell) == HF_LOOKUP_FOUND) {
@@ -365,9 +390,26 @@ static const char *link_lists(struct hf_replay *replay, uint32_t count)
     return NULL;
 }
 
+/* What was made from what, where the order of the records did not tell it. */
+static void resolve_links(struct hf_replay *replay)
+{
+    struct hf_region *region = replay->region;
+    for (uint32_t i = 0; i < replay->link_count; i++) {
+        const struct hf_replay_link *link = &replay->links[i];
+        uint32_t number = number_of(region, &link->id);
+        uint32_t linked = number_of(region, &link->linked_id);
+        struct hf_reservation_cell *cell = &region->reservations[number];
+        if (number == 0 || linked == 0 || hf_load_relaxed(&cell->made_at_ns) != link->made_at_ns)
+            continue; /* forgotten, the one or the other; maybe its id was used again */
+        hf_store_relaxed(&region->terms[number].link, linked);
+        hf_store_relaxed(&cell->word, hf_load_relaxed(&cell->word) | HF_WORD_TERMS);
+    }
+}
+
 const char *hf_replay_finish(struct hf_replay *replay)
 {
     struct hf_region *region = replay->region;
+    resolve_links(replay);
     uint32_t inventories = hf_load_relaxed(&region->header->inventory_count);
     for (uint32_t i = 0; i < inventories; i++)
         begin_counters(replay, i);

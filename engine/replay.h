@@ -33,14 +33,22 @@ struct hf_replay_inventory {
     bool versioned, sold_out, closed;
 };
 
+/* A reservation that was made from a lapsed hold which had not appeared before it. */
+struct hf_replay_link {
+    struct hf_id id, linked_id;
+    uint64_t made_at_ns;
+};
+
 struct hf_replay {
     struct hf_region *region;
     uint64_t retain_ns;
     uint64_t log_time_ns; /* the newest date so far */
     struct hf_allotment allotment;
     uint64_t reservations;
-    bool restoring;                            /* what is applied stands in a snapshot */
-    struct hf_replay_inventory *inventories;   /* by number */
+    bool restoring;                          /* what is applied stands in a snapshot */
+    struct hf_replay_inventory *inventories; /* by number */
+    struct hf_replay_link *links;            /* to be looked for at the end */
+    uint32_t link_count, link_capacity;
     uint64_t prefetched[HF_REPLAY_PREFETCHES]; /* hashes of the ids whose heads were prefetched */
     uint32_t prefetch_count;
     char reason[160];

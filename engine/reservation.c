@@ -38,8 +38,10 @@ enum hf_copy hf_reservation_copy(const struct hf_region *region,
     for (;;) {
         if (HF_UNLIKELY((seen & HF_WORD_MARKED) != 0 || seen == 0))
             return seen == 0 ? HF_COPY_UNUSED : HF_COPY_MARKED;
-        hf_reservation_get_id(cell, &reservation->id);
-        /* Acquire as in copy_terms(). */
+        /* Acquire, all, as in copy_terms(): who scans the cells may meet one that is taken out of
+         * the table, and given to another reservation meanwhile. */
+        uint64_t halves[2] = {hf_load_acquire(&cell->id[0]), hf_load_acquire(&cell->id[1])};
+        memcpy(reservation->id.bytes, halves, sizeof halves);
         reservation->inventory_id =
             region->inventories[hf_load_acquire(&cell->inventory)].inventory_id;
         reservation->customer_id = hf_load_acquire(&cell->customer_id);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/check.h"
+#include "base/latch.h"
 #include "engine/image.h"
 #include "wal/snapshot_writer.h"
 
@@ -21,6 +21,9 @@
 #define MARK_PAUSE_NS    (100 * HF_NS_PER_US) /* a mark stands for microseconds, as a rule */
 #define COPY_CELLS       4096                 /* looked at in one stay */
 #define NICENESS         10                   /* of the thread: whoever serves goes first */
+
+#define REPORT_WORDS (sizeof(struct hf_snapshotter_report) / sizeof(uint64_t))
+_Static_assert(sizeof(struct hf_snapshotter_report) % sizeof(uint64_t) == 0, "whole words");
 
 enum stage {
     IDLE,
@@ -44,8 +47,8 @@ struct hf_snapshotter {
     uint64_t stamp; /* of the settling */
     uint64_t begun_ns;
     uint64_t begun_log_bytes;  /* log_bytes() then */
-    uint64_t log_time_ns;      /* the newest date in the log when the copy began */
     uint64_t forget_before_ns; /* what finished at this date or before is left out */
+    uint64_t log_time_ns;      /* a newest date in the log, no older than any that was asked for */
     uint64_t last_lsn;
     uint32_t next, end;       /* cells to be copied */
     uint32_t inventory_count; /* of those that are copied */
@@ -54,15 +57,15 @@ struct hf_snapshotter {
 
     /* Of the newest finished one, and of the last attempt. */
     uint64_t finished_ns;
-    uint64_t finished_log_bytes; /* log_bytes() at its begin */
-    uint64_t retry_ns;           /* not before then, after a failure */
+    uint64_t finished_log_bytes;         /* log_bytes() at its begin */
+    uint64_t retry_ns;                   /* not before then, after a failure */
+    struct hf_snapshotter_report report; /* its own; what others see of it: */
+    HF_LATCH(REPORT_WORDS) published;
 
-    _Atomic uint32_t requested; /* set by anyone, cleared when one begins */
+    _Atomic uint32_t requested; /* set by anyone, cleared when one begins or is there */
     _Atomic uint32_t closing;
     sem_t wanted; /* posted with a request, and at close */
     pthread_t thread;
-    pthread_mutex_t lock; /* of the report */
-    struct hf_snapshotter_report report;
 };
 
 static struct hf_log *log_of(struct hf_snapshotter *snapshotter)
@@ -100,48 +103,55 @@ static bool is_due(struct hf_snapshotter *snapshotter)
 {
     uint64_t at_ns = now_ns(snapshotter);
     const struct hf_snapshotter_options *options = &snapshotter->options;
-    uint64_t threshold = options->log_bytes;
-    if (threshold < snapshotter->report.bytes)
-        threshold = snapshotter->report.bytes;
-    if (newest_lsn(snapshotter) <= snapshotter->report.last_lsn) {
-        /* What was asked for is there: a snapshot of this very state. */
-        hf_store_relaxed(&snapshotter->requested, 0);
-        return false;
-    }
-    if (hf_load_relaxed(&snapshotter->requested) != 0)
+    const struct hf_snapshotter_report *report = &snapshotter->report;
+    uint64_t threshold = options->log_bytes > report->bytes ? options->log_bytes : report->bytes;
+    /* acq_rel, pairs with hf_snapshotter_request(): what was done before it was asked for is seen
+     * below; and who asks from now on asks for another one. */
+    bool requested = hf_exchange_acq_rel(&snapshotter->requested, 0) != 0;
+    if (newest_lsn(snapshotter) <= report->last_lsn)
+        return false; /* there is a snapshot of this very state */
+    if (requested)
         return true;
     if (at_ns < snapshotter->retry_ns)
         return false;
+    if (report->last_error != 0) /* for whatever reason it was due, it still is */
+        return true;
     if (options->interval_ns != 0 && at_ns - snapshotter->finished_ns >= options->interval_ns)
         return true;
     return options->log_bytes != UINT64_MAX &&
            log_bytes(snapshotter) - snapshotter->finished_log_bytes >= threshold;
 }
 
-/* ---- the end of an attempt ---- */
+/* ---- the report, and the end of an attempt ---- */
+
+static void publish(struct hf_snapshotter *snapshotter)
+{
+    snapshotter->report.log_bytes = snapshotter->finished_log_bytes; /* where it is counted from */
+    hf_latch_write(&snapshotter->published, &snapshotter->report);
+}
 
 static void begin_report(struct hf_snapshotter *snapshotter)
 {
-    const struct hf_engine *engine = engine_of(snapshotter);
-    pthread_mutex_lock(&snapshotter->lock);
-    snapshotter->report.running = true;
-    snapshotter->report.done_bytes = 0;
-    snapshotter->report.expected_bytes =
-        (uint64_t)hf_table_allotted(&engine->region) * HF_RECORD_BYTES;
-    pthread_mutex_unlock(&snapshotter->lock);
+    struct hf_snapshotter_report *report = &snapshotter->report;
+    report->running = true;
+    report->done_bytes = 0;
+    report->expected_bytes =
+        (uint64_t)hf_table_allotted(&engine_of(snapshotter)->region) * HF_RECORD_BYTES;
+    publish(snapshotter);
 }
 
 static void note_bytes(struct hf_snapshotter *snapshotter)
 {
-    pthread_mutex_lock(&snapshotter->lock);
-    snapshotter->report.done_bytes = snapshotter->written_bytes;
-    if (snapshotter->report.expected_bytes < snapshotter->written_bytes)
-        snapshotter->report.expected_bytes = snapshotter->written_bytes;
-    pthread_mutex_unlock(&snapshotter->lock);
+    struct hf_snapshotter_report *report = &snapshotter->report;
+    report->done_bytes = snapshotter->written_bytes;
+    if (report->expected_bytes < report->done_bytes)
+        report->expected_bytes = report->done_bytes;
+    publish(snapshotter);
 }
 
 static uint64_t give_up(struct hf_snapshotter *snapshotter, int error)
 {
+    struct hf_snapshotter_report *report = &snapshotter->report;
     if (snapshotter->writer != NULL)
         hf_snapshot_writer_close(snapshotter->writer);
     snapshotter->writer = NULL;
@@ -150,22 +160,20 @@ static uint64_t give_up(struct hf_snapshotter *snapshotter, int error)
     fprintf(stderr,
             "holdfast: snapshot in %s failed: %s; the log is kept, trying again in %llu s\n",
             snapshotter->directory, strerror(-error), FAILURE_PAUSE_NS / HF_NS_PER_S);
-    pthread_mutex_lock(&snapshotter->lock);
-    snapshotter->report.running = false;
-    snapshotter->report.failures++;
-    snapshotter->report.last_error = error;
-    pthread_mutex_unlock(&snapshotter->lock);
+    report->running = false;
+    report->failures++;
+    report->last_error = error;
+    publish(snapshotter);
     return LOOK_PAUSE_NS;
 }
 
 static void succeed(struct hf_snapshotter *snapshotter, const struct hf_log_snapshot *made)
 {
+    struct hf_snapshotter_report *report = &snapshotter->report;
     uint64_t at_ns = now_ns(snapshotter);
     snapshotter->stage = IDLE;
     snapshotter->finished_ns = at_ns;
     snapshotter->finished_log_bytes = snapshotter->begun_log_bytes;
-    pthread_mutex_lock(&snapshotter->lock);
-    struct hf_snapshotter_report *report = &snapshotter->report;
     report->running = false;
     report->last_lsn = made->last_lsn;
     report->made_at_ns = made->made_at_ns;
@@ -173,14 +181,13 @@ static void succeed(struct hf_snapshotter *snapshotter, const struct hf_log_snap
     report->duration_ns = at_ns - snapshotter->begun_ns;
     report->made++;
     report->last_error = 0;
-    pthread_mutex_unlock(&snapshotter->lock);
+    publish(snapshotter);
 }
 
 /* ---- the stages ---- */
 
 static uint64_t begin(struct hf_snapshotter *snapshotter)
 {
-    hf_store_relaxed(&snapshotter->requested, 0); /* who asks from now on gets another one */
     hf_flusher_segment_start(&log_of(snapshotter)->flusher, &snapshotter->start);
     snapshotter->stamp = hf_epochs_retire(&engine_of(snapshotter)->epochs);
     snapshotter->begun_ns = now_ns(snapshotter);
@@ -209,8 +216,6 @@ static uint64_t settled(struct hf_snapshotter *snapshotter)
                                          &snapshotter->writer);
     if (result != 0)
         return give_up(snapshotter, result);
-    /* Of records with LSNs up to last_lsn, as that is given out later. */
-    snapshotter->log_time_ns = hf_engine_log_time_ns(engine);
     snapshotter->forget_before_ns = hf_engine_forget_before_ns(engine);
     /* Acquire, pairs with hf_region_insert_inventory(): all cells before it are filled. */
     snapshotter->inventory_count = hf_load_acquire(&engine->region.header->inventory_count);
@@ -301,7 +306,8 @@ static enum filled fill_group(struct hf_snapshotter *snapshotter)
 {
     uint32_t left, cells = 0;
     uint8_t *record = hf_snapshot_writer_room(snapshotter->writer, &left);
-    while (left != 0 && snapshotter->next < snapshotter->end && cells++ < COPY_CELLS) {
+    while (left != 0 && snapshotter->next < snapshotter->end &&
+           cells++ < snapshotter->options.copy_cells) {
         enum copied copied = copy_next(snapshotter, record);
         if (copied == NOT_NOW)
             return MET_A_CHANGE;
@@ -403,6 +409,7 @@ uint64_t hf_snapshotter_step(struct hf_snapshotter *snapshotter)
     struct hf_epochs *epochs = &engine_of(snapshotter)->epochs;
     switch (snapshotter->stage) {
     case IDLE:
+        hf_log_release(log_of(snapshotter)); /* what somebody kept us from removing */
         return is_due(snapshotter) ? begin(snapshotter) : LOOK_PAUSE_NS;
     case SETTLING:
         return hf_epochs_passed(epochs, snapshotter->stamp) ? settled(snapshotter)
@@ -413,6 +420,8 @@ uint64_t hf_snapshotter_step(struct hf_snapshotter *snapshotter)
     case SETTLING_AGAIN:
         if (!hf_epochs_passed(epochs, snapshotter->stamp))
             return SETTLE_PAUSE_NS;
+        /* In this order: a date is told when its record has an LSN. */
+        snapshotter->log_time_ns = hf_engine_log_time_ns(engine_of(snapshotter));
         snapshotter->last_lsn = newest_lsn(snapshotter);
         snapshotter->stage = ATTESTING;
         return 0;
@@ -426,6 +435,12 @@ uint64_t hf_snapshotter_step(struct hf_snapshotter *snapshotter)
 
 /* ---- the thread ---- */
 
+static bool is_closing(struct hf_snapshotter *snapshotter)
+{
+    return hf_load_acquire(&snapshotter->closing) != 0; /* pairs with hf_snapshotter_close() */
+}
+
+/* A request ends the pause between two snapshots, and no pause within one. */
 static void pause_for(struct hf_snapshotter *snapshotter, uint64_t pause_ns)
 {
     uint64_t until_ns = hf_clock_ns(CLOCK_MONOTONIC) + pause_ns;
@@ -433,8 +448,11 @@ static void pause_for(struct hf_snapshotter *snapshotter, uint64_t pause_ns)
         .tv_sec = (time_t)(until_ns / HF_NS_PER_S),
         .tv_nsec = (long)(until_ns % HF_NS_PER_S),
     };
-    while (sem_clockwait(&snapshotter->wanted, CLOCK_MONOTONIC, &until) != 0 && errno == EINTR)
-        ;
+    bool again = true;
+    while (again) {
+        bool posted = sem_clockwait(&snapshotter->wanted, CLOCK_MONOTONIC, &until) == 0;
+        again = posted ? snapshotter->stage != IDLE && !is_closing(snapshotter) : errno == EINTR;
+    }
 }
 
 static void *snapshotter_main(void *context)
@@ -442,8 +460,7 @@ static void *snapshotter_main(void *context)
     struct hf_snapshotter *snapshotter = context;
     /* Of this thread alone, on Linux. Without it everything works as well, in more of a hurry. */
     setpriority(PRIO_PROCESS, 0, NICENESS);
-    /* Acquire, pairs with the release in hf_snapshotter_close(). */
-    while (!hf_load_acquire(&snapshotter->closing)) {
+    while (!is_closing(snapshotter)) {
         uint64_t pause_ns = hf_snapshotter_step(snapshotter);
         if (pause_ns != 0)
             pause_for(snapshotter, pause_ns);
@@ -456,7 +473,6 @@ static void free_snapshotter(struct hf_snapshotter *snapshotter)
     if (snapshotter->actor != UINT32_MAX)
         hf_epochs_leave(&engine_of(snapshotter)->epochs, snapshotter->actor);
     sem_destroy(&snapshotter->wanted);
-    pthread_mutex_destroy(&snapshotter->lock);
     free(snapshotter->directory);
     free(snapshotter);
 }
@@ -474,6 +490,8 @@ int hf_snapshotter_open(struct hf_snapshotter **opened,
         snapshotter->options.log_bytes = HF_DEFAULT_SNAPSHOT_LOG_BYTES;
     if (options->rate == 0)
         snapshotter->options.rate = HF_DEFAULT_SNAPSHOT_RATE;
+    if (options->copy_cells == 0)
+        snapshotter->options.copy_cells = COPY_CELLS;
     snapshotter->directory = strdup(options->directory);
     snapshotter->actor = hf_epochs_join(&options->engine->epochs);
     snapshotter->finished_ns = now_ns(snapshotter);
@@ -481,9 +499,11 @@ int hf_snapshotter_open(struct hf_snapshotter **opened,
     snapshotter->report.last_lsn = newest->last_lsn;
     snapshotter->report.made_at_ns = newest->made_at_ns;
     snapshotter->report.bytes = newest->bytes;
+    publish(snapshotter);
     sem_init(&snapshotter->wanted, 0, 0);
-    pthread_mutex_init(&snapshotter->lock, NULL);
-    int result = snapshotter->directory == NULL || snapshotter->actor == UINT32_MAX ? -ENOMEM : 0;
+    int result = snapshotter->directory == NULL     ? -ENOMEM
+                 : snapshotter->actor == UINT32_MAX ? -EAGAIN
+                                                    : 0;
     if (result == 0 && !options->manual)
         result = -pthread_create(&snapshotter->thread, NULL, snapshotter_main, snapshotter);
     if (result != 0)
@@ -495,7 +515,7 @@ int hf_snapshotter_open(struct hf_snapshotter **opened,
 
 void hf_snapshotter_close(struct hf_snapshotter *snapshotter)
 {
-    hf_store_release(&snapshotter->closing, 1); /* pairs with snapshotter_main() */
+    hf_store_release(&snapshotter->closing, 1); /* pairs with is_closing() */
     sem_post(&snapshotter->wanted);
     if (!snapshotter->options.manual)
         pthread_join(snapshotter->thread, NULL);
@@ -506,16 +526,15 @@ void hf_snapshotter_close(struct hf_snapshotter *snapshotter)
 
 void hf_snapshotter_request(struct hf_snapshotter *snapshotter)
 {
-    hf_store_relaxed(&snapshotter->requested, 1); /* the semaphore orders it */
-    sem_post(&snapshotter->wanted);
+    /* acq_rel, pairs with is_due(). */
+    if (hf_exchange_acq_rel(&snapshotter->requested, 1) == 0)
+        sem_post(&snapshotter->wanted);
 }
 
 void hf_snapshotter_describe(struct hf_snapshotter *snapshotter,
                              struct hf_snapshotter_report *report)
 {
-    pthread_mutex_lock(&snapshotter->lock);
-    *report = snapshotter->report;
-    pthread_mutex_unlock(&snapshotter->lock);
+    hf_latch_read(&snapshotter->published, report);
     report->requested = hf_load_relaxed(&snapshotter->requested) != 0; /* a report */
-    report->log_bytes = log_bytes(snapshotter) - snapshotter->finished_log_bytes;
+    report->log_bytes = log_bytes(snapshotter) - report->log_bytes;
 }

@@ -54,6 +54,7 @@ struct hf_snapshotter_options {
                              that is more; 0: the default; UINT64_MAX: never for that */
     uint64_t interval_ns; /* and after as long, if anything has changed; 0: never for that */
     uint64_t rate;        /* bytes a second, at most; 0: the default */
+    uint32_t copy_cells;  /* looked at in one step, at most; 0: as is best */
     bool manual;          /* no thread: the caller calls hf_snapshotter_step() */
 };
 
@@ -72,7 +73,8 @@ struct hf_snapshotter_report {
     bool requested;    /* one was asked for, and has not begun */
 };
 
-/* 0 or -errno. The engine and the log stay the caller's, and outlive it. */
+/* 0; -EAGAIN: there are HF_MAX_ACTORS already; or -errno. The engine and the log stay the caller's,
+ * and outlive it. */
 int hf_snapshotter_open(struct hf_snapshotter **snapshotter,
                         const struct hf_snapshotter_options *options);
 
@@ -86,7 +88,7 @@ void hf_snapshotter_request(struct hf_snapshotter *snapshotter);
  * for the end of a snapshot. By one thread. */
 uint64_t hf_snapshotter_step(struct hf_snapshotter *snapshotter);
 
-/* Any thread. */
+/* Any thread; never waits for the snapshotter. */
 void hf_snapshotter_describe(struct hf_snapshotter *snapshotter,
                              struct hf_snapshotter_report *report);
 

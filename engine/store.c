@@ -117,6 +117,7 @@ static int start_snapshotter(struct hf_store *store, const struct hf_store_optio
         .log_bytes = options->snapshot_log_bytes,
         .interval_ns = options->snapshot_interval_ns,
         .rate = options->snapshot_rate,
+        .copy_cells = options->snapshot_copy_cells,
         .manual = options->manual,
     };
     return hf_snapshotter_open(&store->snapshotter, &snapshotter_options);
@@ -212,10 +213,33 @@ static void describe_snapshots(struct hf_store *store, struct hf_status *status)
     status->snapshot_expected_bytes = report.running ? report.expected_bytes : 0;
     status->bytes_since_snapshot = report.log_bytes;
     pthread_mutex_lock(&log->snapshots);
-    status->snapshots_kept = log->newest_snapshot.last_lsn == 0  ? 0
-                             : log->older_snapshot.last_lsn == 0 ? 1
-                                                                 : 2;
+    status->snapshots_kept = log->newest_snapshot.segment == 0  ? 0
+                             : log->older_snapshot.segment == 0 ? 1
+                                                                : 2;
     pthread_mutex_unlock(&log->snapshots);
+}
+
+static void describe_disk(const struct hf_disk *disk, struct hf_status *status)
+{
+    bool direct = disk->writes == HF_LOG_WRITES_DIRECT;
+    status->write_method = direct ? HF_WRITE_DIRECT : HF_WRITE_FDATASYNC;
+    status->write_latency_ns = direct ? disk->direct_ns : disk->sync_ns;
+}
+
+static void describe_archive(const struct hf_archiver *archiver, struct hf_status *status)
+{
+    struct hf_archiver_status archive;
+    hf_archiver_describe(archiver, &archive);
+    status->archive_enabled = archive.enabled != 0;
+    if (!status->archive_enabled)
+        return;
+    status->archived_segment = archive.segment;
+    status->archive_waiting = archive.waiting_segments;
+    status->archive_failures =
+        archive.failures < UINT32_MAX ? (uint32_t)archive.failures : UINT32_MAX;
+    status->archive_exit_status = (uint32_t)archive.failure_status;
+    status->archived_at_ns = archive.succeeded_at_ns;
+    memcpy(status->archive_failure, archive.failure_text, sizeof status->archive_failure - 1);
 }
 
 void hf_store_describe(struct hf_store *store, struct hf_status *status)
@@ -234,10 +258,11 @@ void hf_store_describe(struct hf_store *store, struct hf_status *status)
     status->segment_bytes = log->segments.segment_bytes;
     status->kept_bytes =
         (start.segment - status->first_kept_segment + 1) * log->segments.segment_bytes;
-    status->write_method = HF_WRITE_DIRECT;
+    describe_disk(&log->disk, status);
     status->writes_inflight = log->flusher.full_writes_inflight;
     status->storage_full = storage_error != 0;
     status->storage_error = storage_error;
+    describe_archive(log->archiver, status);
     describe_snapshots(store, status);
 }
 

@@ -28,6 +28,7 @@ struct hf_store_options {
     uint64_t snapshot_log_bytes;   /* 0: the default, see engine/snapshotter.h, and so below */
     uint64_t snapshot_interval_ns; /* 0: none for the time that passes */
     uint64_t snapshot_rate;        /* bytes a second; 0: the default */
+    uint32_t snapshot_copy_cells;  /* 0: as is best */
     bool manual; /* no threads: the caller calls hf_log_step() and hf_snapshotter_step() */
     hf_flusher_failure
         *on_failure; /* NULL: a line on stderr, and the process ends with status 70 */

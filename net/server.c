@@ -22,7 +22,7 @@
 
 /* Descriptors for anything but connections and workers: standard streams, listener, doorman's bell,
  * log, region. */
-#define OWN_DESCRIPTORS (25 + HF_FEED_READERS)
+#define OWN_DESCRIPTORS (32 + HF_FEED_READERS)
 
 /* How long a port that is in use is tried again. */
 #define PORT_PATIENCE_NS (2 * HF_NS_PER_S)

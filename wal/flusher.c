@@ -61,6 +61,13 @@ static uint32_t inflight_count(const struct hf_flusher *flusher)
     return (uint32_t)(flusher->next_sequence - 1 - flusher->retired_sequence);
 }
 
+static void close_full(struct hf_flusher *flusher, int file, uint64_t segment)
+{
+    flusher->segments->io->close_file(flusher->segments->io, file);
+    if (flusher->on_full != NULL)
+        flusher->on_full(flusher->full_context, segment);
+}
+
 /* Moves commit over the blocks that are durable, in order (PREFIX). */
 static void retire(struct hf_flusher *flusher)
 {
@@ -72,7 +79,7 @@ static void retire(struct hf_flusher *flusher)
             return;
         hf_store_relaxed(&write->done, 0); /* before it is submitted again, which orders it */
         if (write->ends_segment)
-            flusher->segments->io->close_file(flusher->segments->io, write->file);
+            close_full(flusher, write->file, write->segment);
         flusher->retired_sequence = sequence;
         /* seq_cst, pairs with the announcement of a waiter: see hf_flusher_commit_lsn(). */
         hf_store_seq_cst(&flusher->durable_lsn, write->last_lsn);
@@ -128,27 +135,9 @@ static uint32_t room(const struct hf_flusher *flusher)
     return (uint32_t)(flusher->segments->segment_bytes - flusher->segment_offset);
 }
 
-static void publish_start(struct hf_flusher *flusher, const struct hf_log_start *start)
-{
-    uint64_t count = hf_load_relaxed(&flusher->start_count) + 1; /* the role's own */
-    uint64_t words[HF_LOG_START_WORDS];
-    memcpy(words, start, sizeof words);
-    for (size_t i = 0; i < HF_LOG_START_WORDS; i++)
-        hf_store_release(&flusher->starts[count % 2][i], words[i]); /* pairs with the loads below */
-    hf_store_release(&flusher->start_count, count);
-}
-
-/* A copy is written again only when the count has gone on. So what was read is whole if the count
- * is still the same: who sees a word of a later start sees, behind it, the count before that. */
 void hf_flusher_segment_start(struct hf_flusher *flusher, struct hf_log_start *start)
 {
-    uint64_t words[HF_LOG_START_WORDS], count;
-    do {
-        count = hf_load_acquire(&flusher->start_count); /* pairs with publish_start(), all three */
-        for (size_t i = 0; i < HF_LOG_START_WORDS; i++)
-            words[i] = hf_load_acquire(&flusher->starts[count % 2][i]);
-    } while (hf_load_acquire(&flusher->start_count) != count);
-    memcpy(start, words, sizeof words);
+    hf_latch_read(&flusher->start, start);
 }
 
 /* The spare segment becomes the one to be filled. */
@@ -157,14 +146,15 @@ static bool take_segment(struct hf_flusher *flusher)
     if (!hf_segments_take(flusher->segments, &flusher->segment))
         return false;
     flusher->segment_offset = HF_SEGMENT_HEADER_BYTES;
-    publish_start(flusher, &(struct hf_log_start){
-                               .segment = flusher->segment.number,
-                               .epoch = flusher->last_epoch,
-                               .sequence = flusher->next_sequence - 1,
-                               .previous_hash = flusher->previous_hash,
-                               .next_lsn = hf_load_relaxed(&flusher->ring->drained),
-                               .written_at_ns = flusher->written_at_ns,
-                           });
+    const struct hf_log_start start = {
+        .segment = flusher->segment.number,
+        .epoch = flusher->last_epoch,
+        .sequence = flusher->next_sequence - 1,
+        .previous_hash = flusher->previous_hash,
+        .next_lsn = hf_load_relaxed(&flusher->ring->drained), /* the role is the consumer */
+        .written_at_ns = flusher->written_at_ns,
+    };
+    hf_latch_write(&flusher->start, &start);
     return true;
 }
 
@@ -193,6 +183,7 @@ static void submit(struct hf_flusher *flusher, struct hf_write_queue *queue, uin
     write->bytes = block.block_bytes;
     write->offset = block.offset;
     write->last_lsn = first_lsn + record_count - 1;
+    write->segment = flusher->segment.number;
     write->ends_segment = room(flusher) == 0;
     if (write->ends_segment)
         flusher->segment.file = -1; /* the write owns it now, and retire() closes it */
@@ -312,7 +303,7 @@ static void close_full_segment(struct hf_flusher *flusher)
 {
     if (room(flusher) != 0 || flusher->segment.file < 0)
         return;
-    flusher->segments->io->close_file(flusher->segments->io, flusher->segment.file);
+    close_full(flusher, flusher->segment.file, flusher->segment.number);
     flusher->segment.file = -1;
 }
 
@@ -370,6 +361,8 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
         .segment_offset = tail->offset,
         .on_failure = options->on_failure,
         .failure_context = options->failure_context,
+        .on_full = options->on_full,
+        .full_context = options->full_context,
     };
     memcpy(flusher->log_id, tail->log_id, sizeof flusher->log_id);
     hf_store_relaxed(&flusher->durable_lsn, tail->next_lsn - 1); /* no other thread yet */
@@ -379,7 +372,7 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
         if (flusher->inflight[i].buffer == NULL)
             return -ENOMEM;
     }
-    publish_start(flusher, &tail->start);
+    hf_latch_write(&flusher->start, &tail->start);
     int result = wait_for_room(flusher);
     return result == 0 ? write_empty_block(flusher, HF_BLOCK_START) : result;
 }

@@ -39,6 +39,7 @@
 
 #include "base/atomics.h"
 #include "base/clock.h"
+#include "base/latch.h"
 #include "wal/block.h"
 #include "wal/io.h"
 #include "wal/recent.h"
@@ -54,6 +55,10 @@ enum hf_durability {
 /* Ends the process; if it returns (in a test), the log stays failed. */
 typedef void hf_flusher_failure(void *context, const char *text);
 
+/* A segment is full and durable, and nobody writes to it again. Called by whoever has the role, or
+ * more than once for the same segment; must not block. */
+typedef void hf_flusher_full(void *context, uint64_t segment);
+
 /* A write in flight. Its place is sequence % HF_MAX_INFLIGHT, and that is its cookie. */
 struct hf_inflight {
     uint8_t *buffer; /* HF_MAX_BLOCK_BYTES, aligned; written by the role until submitted */
@@ -61,6 +66,7 @@ struct hf_inflight {
     uint32_t bytes;
     uint64_t offset;
     uint64_t last_lsn;
+    uint64_t segment;      /* its number */
     bool ends_segment;     /* the file is closed when this write is retired */
     _Atomic uint32_t done; /* set by whoever reaps the completion, cleared by the role */
 };
@@ -98,13 +104,12 @@ struct hf_flusher {
     uint32_t segment_offset;    /* where the next block goes */
     struct hf_inflight inflight[HF_MAX_INFLIGHT];
 
-    /* Where the segment being filled begins: starts[start_count % 2]. Written by the role, the other
-     * one of the two first, and then the count. */
-    _Atomic uint64_t starts[2][HF_LOG_START_WORDS];
-    _Atomic uint64_t start_count;
+    HF_LATCH(HF_LOG_START_WORDS) start; /* of the segment being filled; written by the role */
 
     hf_flusher_failure *on_failure;
     void *failure_context;
+    hf_flusher_full *on_full; /* or NULL */
+    void *full_context;
 };
 
 /* Where the log goes on, as recovery found it. */
@@ -125,6 +130,8 @@ struct hf_flusher_options {
     uint32_t writes_inflight; /* 1 .. HF_MAX_INFLIGHT; 0: as is best, see above */
     hf_flusher_failure *on_failure;
     void *failure_context;
+    hf_flusher_full *on_full; /* or NULL */
+    void *full_context;
 };
 
 /*
@@ -171,7 +178,9 @@ static inline bool hf_flusher_stalled(struct hf_flusher *flusher)
     return hf_load_relaxed(&flusher->stalled) != 0; /* a hint */
 }
 
-/* Where the segment that is being filled begins. Any thread; never blocks. */
+/* Where the segment that is being filled begins. A segment is begun for a record that has its LSN, or
+ * when all before is durable: so when all records are that have an LSN by now, then all before that
+ * begin is. Any thread; never blocks. */
 void hf_flusher_segment_start(struct hf_flusher *flusher, struct hf_log_start *start);
 
 /* No producer may append any more. True when all that was appended is durable. */

@@ -199,6 +199,37 @@ static int examine_disk(struct hf_disk *disk, const struct hf_log_options *optio
     return 0;
 }
 
+static void note_full(void *context, uint64_t segment)
+{
+    hf_archiver_full(((struct hf_log *)context)->archiver, segment);
+}
+
+static void release_archived(void *context)
+{
+    hf_log_release(context);
+}
+
+static int open_archiver(struct hf_log *log, const struct hf_log_options *options,
+                         const struct hf_log_tail *tail, const struct hf_log_files *files,
+                         char *error)
+{
+    struct hf_archiver_options archiver_options = {
+        .io = options->io,
+        .directory = options->directory,
+        .command = options->archive_command,
+        .first_segment = files->oldest_segment,
+        .full_segment = tail->offset == files->segment_bytes ? tail->segment : tail->segment - 1,
+        .clock = &log->clock,
+        .manual = options->manual,
+        .on_archived = release_archived,
+        .context = log,
+    };
+    memcpy(archiver_options.log_id, tail->log_id, sizeof archiver_options.log_id);
+    char text[HF_ARCHIVER_ERROR_BYTES];
+    int result = hf_archiver_open(&log->archiver, &archiver_options, text);
+    return result == 0 ? 0 : hf_log_explain(error, result, "%s", text);
+}
+
 /* Everything after recovery: from here on the log can be appended to. */
 static int start_writing(struct hf_log *log, const struct hf_log_options *options,
                          const struct hf_log_tail *tail, const struct hf_log_files *files,
@@ -229,12 +260,17 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
     result = hf_segments_open(&log->segments, &segments_options);
     if (result != 0)
         goto close_ring;
+    result = open_archiver(log, options, tail, files, error);
+    if (result != 0)
+        goto close_segments;
     struct hf_flusher_options flusher_options = {
         .durability = options->durability,
         .writes_inflight = log->disk.most_writes_inflight != 0 ? log->disk.most_writes_inflight
                                                                : options->writes_inflight,
         .on_failure = options->on_failure,
         .failure_context = options->failure_context,
+        .on_full = note_full,
+        .full_context = log,
     };
     result = hf_flusher_init(&log->flusher, &log->ring, &log->segments, &segment, tail, &log->clock,
                              &flusher_options);
@@ -245,40 +281,59 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
         return 0;
     }
     hf_flusher_close(&log->flusher); /* closes the segment as well */
+    hf_archiver_close(log->archiver);
     hf_segments_close(&log->segments);
     hf_ring_close(&log->ring);
     return hf_log_explain(error, result, "cannot write to the log in %s: %s%s", options->directory,
                           strerror(-result), result == -ENOSPC ? "; make room" : "");
+close_segments:
+    hf_segments_close(&log->segments);
 close_ring:
     hf_ring_close(&log->ring);
 close_segment:
     options->io->close_file(options->io, segment.file);
+    if (error[0] != '\0')
+        return result;
     return hf_log_explain(error, result, "cannot start the log: %s", strerror(-result));
 }
 
-/* Removes all snapshots but the two that are kept. */
-static void remove_snapshots(struct hf_log *log)
+static bool is_kept(const struct hf_log *log, uint64_t last_lsn)
+{
+    return (log->newest_snapshot.segment != 0 && last_lsn == log->newest_snapshot.last_lsn) ||
+           (log->older_snapshot.segment != 0 && last_lsn == log->older_snapshot.last_lsn);
+}
+
+/* Removes all snapshots but the two that are kept. False: not now. */
+static bool remove_snapshots(struct hf_log *log)
 {
     uint64_t last_lsns[MAX_SNAPSHOTS];
     struct hf_io *io = log->segments.io;
     const char *directory = log->segments.directory;
+    if (!hf_segments_begin_removing(&log->segments))
+        return false;
     int count = hf_snapshots_list(io, directory, last_lsns, MAX_SNAPSHOTS);
     for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {
-        if (last_lsns[i] == log->newest_snapshot.last_lsn ||
-            last_lsns[i] == log->older_snapshot.last_lsn)
-            continue;
-        int result = hf_snapshot_remove(io, directory, last_lsns[i]);
+        int result =
+            is_kept(log, last_lsns[i]) ? 0 : hf_snapshot_remove(io, directory, last_lsns[i]);
         if (result != 0)
             fprintf(stderr, "holdfast: log: cannot remove the snapshot up to LSN %llu in %s: %s\n",
                     (unsigned long long)last_lsns[i], directory, strerror(-result));
     }
+    hf_segments_end_removing(&log->segments);
+    return count >= 0 && count <= MAX_SNAPSHOTS;
 }
 
-/* What no snapshot that is kept needs is not needed. */
-static void release_segments(struct hf_log *log)
+/* Removes what no snapshot that is kept needs, as far as that can be done now. */
+static void release(struct hf_log *log)
 {
-    if (log->older_snapshot.last_lsn != 0)
-        hf_segments_release(&log->segments, log->older_snapshot.segment);
+    if (log->has_more_snapshots)
+        log->has_more_snapshots = !remove_snapshots(log);
+    uint64_t needed_from = log->older_snapshot.segment;
+    uint64_t archived = hf_archiver_archived(log->archiver);
+    if (archived < needed_from)
+        needed_from = archived + 1;
+    hf_segments_release(&log->segments, needed_from);
+    hf_archiver_first(log->archiver, hf_segments_first(&log->segments));
 }
 
 static void close_locks(struct hf_log *log)
@@ -312,17 +367,20 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
     }
     if (result == 0)
         result = examine_disk(&log->disk, &options, tail.segment, error);
+    pthread_mutex_init(&log->snapshots, NULL);
+    log->newest_snapshot = log->recovery.snapshot;
+    log->older_snapshot = log->recovery.older;
     if (result == 0)
         result = start_writing(log, &options, &tail, &files, error);
     if (result != 0) {
+        pthread_mutex_destroy(&log->snapshots);
         close_locks(log);
         return result;
     }
     sign_lock(log->lock);
-    pthread_mutex_init(&log->snapshots, NULL);
-    log->newest_snapshot = log->recovery.snapshot;
-    log->older_snapshot = log->recovery.older;
-    release_segments(log); /* what a crash has left */
+    if (log->newest_snapshot.segment != 0)
+        hf_archiver_snapshot(log->archiver, log->newest_snapshot.last_lsn);
+    hf_log_release(log); /* what a crash has left */
     return 0;
 }
 
@@ -331,8 +389,16 @@ void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snaps
     pthread_mutex_lock(&log->snapshots);
     log->older_snapshot = log->newest_snapshot;
     log->newest_snapshot = *snapshot;
-    remove_snapshots(log);
-    release_segments(log);
+    log->has_more_snapshots = true;
+    hf_archiver_snapshot(log->archiver, snapshot->last_lsn);
+    release(log);
+    pthread_mutex_unlock(&log->snapshots);
+}
+
+void hf_log_release(struct hf_log *log)
+{
+    pthread_mutex_lock(&log->snapshots);
+    release(log);
     pthread_mutex_unlock(&log->snapshots);
 }
 
@@ -344,6 +410,7 @@ int hf_log_step(struct hf_log *log)
 int hf_log_close(struct hf_log *log)
 {
     int result = hf_flusher_stop(&log->flusher);
+    hf_archiver_close(log->archiver); /* which may still release segments */
     hf_segments_close(&log->segments);
     hf_flusher_close(&log->flusher);
     hf_recent_close(&log->recent);

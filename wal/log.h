@@ -9,6 +9,7 @@
  *   ring      where changes get their LSN
  *   flusher   blocks, writes, commit
  *   segments  files, prepared ahead
+ *   archiver  hands them to the operator's command before they go
  *
  * Opening, step by step: lock; remove what preparing a segment left behind; wait for writes that a
  * killed server left in flight; sync the segments and the directory, as the page cache may hold
@@ -21,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/progress.h"
+#include "wal/archiver.h"
 #include "wal/flusher.h"
 #include "wal/probe.h"
 #include "wal/recent.h"
@@ -59,8 +61,9 @@ struct hf_log_options {
 
 /* A snapshot that is right. */
 struct hf_log_snapshot {
-    uint64_t last_lsn;   /* its name; 0: none */
-    uint64_t segment;    /* where the log goes on behind it: needed, and all that follow */
+    uint64_t last_lsn; /* its name */
+    uint64_t segment;  /* where the log goes on behind it: needed, and all that follow; 0: there is
+                            no such snapshot */
     uint64_t made_at_ns; /* date */
     uint64_t bytes;
 };
@@ -70,8 +73,9 @@ struct hf_log_recovery {
     struct hf_log_snapshot snapshot; /* that it began with; none: with the first segment */
     struct hf_log_snapshot older;    /* the one before, of which only the header was looked at */
     uint32_t damaged_snapshots;      /* newer than the one that it began with */
-    uint64_t snapshot_records;       /* in the snapshot */
-    uint64_t records;                /* in the log behind it */
+    uint64_t attested_lsn;     /* all up to here was durable, as snapshots say; 0: none does */
+    uint64_t snapshot_records; /* in the snapshot */
+    uint64_t records;          /* in the log behind it */
     uint64_t blocks;
     uint64_t bytes; /* of blocks */
     uint64_t duration_ns;
@@ -88,11 +92,13 @@ struct hf_log {
     struct hf_recent recent; /* the newest records, while somebody follows */
     struct hf_server_clock clock;
     struct hf_log_recovery recovery;
+    struct hf_archiver *archiver; /* gets what is full, before it is released */
     struct hf_disk disk; /* what it is like, and how blocks are written; the queues follow it */
-    pthread_mutex_t snapshots; /* of the two below */
+    pthread_mutex_t snapshots; /* of what follows */
     struct hf_log_snapshot newest_snapshot, older_snapshot;
-    int lock; /* descriptor of DIR/lock */
-    int keep; /* of DIR/keep */
+    bool has_more_snapshots; /* there may be others, which nobody needs */
+    int lock;                /* descriptor of DIR/lock */
+    int keep;                /* of DIR/keep */
 };
 
 /* 0, or -errno with a line in `error` that says what to do. Blocks until all is recovered. */
@@ -104,6 +110,10 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *options,
  * removed, and the segments before the older one's are released. Blocks; any thread.
  */
 void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snapshot);
+
+/* What could not be removed, as somebody held DIR/keep, is removed. Cheap if there is nothing to do;
+ * else blocks. Any thread; to be called now and then. */
+void hf_log_release(struct hf_log *log);
 
 /* `manual`: does what is to be done in the background, blocking. 0, or -errno: to be tried again in
  * a while. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "wal/log.h"
 #include "wal/reader.h"
 #include "wal/segment_header.h"
@@ -115,7 +116,8 @@ static uint64_t bytes_behind(const struct hf_log_options *options,
 
 /* Reads the whole log, hands every record over, and finds its tail. */
 static int read_log(const struct hf_log_options *options, struct hf_reader *reader,
-                    struct hf_log_recovery *recovery, struct hf_log_tail *tail, char *error)
+                    struct hf_log_recovery *recovery, struct hf_log_tail *tail,
+                    struct hf_finding *end, char *error)
 {
     for (;;) {
         struct hf_block_view view;
@@ -144,10 +146,7 @@ static int read_log(const struct hf_log_options *options, struct hf_reader *read
             recovery->cut_blocks = finding->cut_blocks;
             recovery->cut_bytes = finding->cut_bytes;
             recovery->stopped = false;
-            fprintf(stderr,
-                    "holdfast: log: torn tail cut (writes in flight at the crash, none of "
-                    "them acknowledged): %s\n",
-                    finding->text);
+            *end = *finding;
             return 0;
         case HF_READ_CORRUPT:
             return hf_log_explain(error, -EBADMSG,
@@ -187,13 +186,17 @@ static int zero_range(struct hf_io *io, const char *directory, uint64_t number, 
  * middle leaves a tail that is torn at the same place.
  */
 static int cut_tail(struct hf_io *io, const char *directory, const struct hf_log_tail *tail,
-                    const struct hf_log_files *files, uint64_t cut_bytes, char *error)
+                    const struct hf_log_files *files, const struct hf_finding *found, char *error)
 {
+    fprintf(stderr,
+            "holdfast: log: torn tail cut (writes in flight at the crash, none of "
+            "them acknowledged): %s\n",
+            found->text);
     uint8_t *zeros = aligned_alloc(HF_BLOCK_ALIGN_BYTES, ZERO_CHUNK_BYTES);
     if (zeros == NULL)
         return hf_log_explain(error, -ENOMEM, "out of memory");
     memset(zeros, 0, ZERO_CHUNK_BYTES);
-    uint64_t end = tail->offset + cut_bytes + HF_BLOCK_ALIGN_BYTES - 1;
+    uint64_t end = tail->offset + found->cut_bytes + HF_BLOCK_ALIGN_BYTES - 1;
     end -= end % HF_BLOCK_ALIGN_BYTES;
     int result = 0;
     /* The last segment first: as long as anything is left, the tail is still torn where it was. */
@@ -258,11 +261,58 @@ static void begin_behind(const struct hf_snapshot_header *header, struct hf_log_
         .start = header->start,
     };
     memcpy(tail->log_id, header->log_id, sizeof tail->log_id);
-    if (tail->written_at_ns < header->made_at_ns)
-        tail->written_at_ns = header->made_at_ns;
 }
 
-/* Reads one snapshot and hands it over. END: all of it is right; *tail is where the log goes on. */
+/* Of this log, as far as is known by now: an id of zero is none. */
+static bool is_of_log(const struct hf_log_tail *tail, const uint8_t log_id[16])
+{
+    return hf_all_zero(tail->log_id, sizeof tail->log_id) ||
+           memcmp(tail->log_id, log_id, sizeof tail->log_id) == 0;
+}
+
+/* What a disk, or a file system that checks itself, says of a damaged file. */
+static bool is_damage(enum hf_snapshot_read read, int error)
+{
+    return read == HF_SNAPSHOT_CORRUPT ||
+           (read == HF_SNAPSHOT_ERROR &&
+            (error == -EIO || error == -EBADMSG || error == -EUCLEAN || error == -ENODATA));
+}
+
+/* Hands over a snapshot whose header is right. END: all of it is right; *tail is where the log goes
+ * on. */
+static enum hf_snapshot_read restore(const struct hf_log_options *options,
+                                     struct hf_snapshot *snapshot, struct hf_log_recovery *recovery,
+                                     struct hf_log_tail *tail, int *result, char *error)
+{
+    const struct hf_snapshot_header *header = hf_snapshot_header(snapshot);
+    struct hf_snapshot_view view;
+    enum hf_snapshot_read read;
+    if (!is_of_log(tail, header->log_id)) {
+        *result = hf_log_explain(error, -EBADMSG,
+                                 "the snapshots in %s are of several logs, refusing to start: the "
+                                 "one up to LSN %llu is of another one than a newer one, which is "
+                                 "damaged; take away what does not belong there",
+                                 options->directory, (unsigned long long)header->last_lsn);
+        return HF_SNAPSHOT_RIGHT;
+    }
+    memcpy(tail->log_id, header->log_id, sizeof tail->log_id);
+    uint64_t behind_bytes = bytes_behind(options, header);
+    while ((read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT && *result == 0) {
+        *result = restore_group(options, header, &view, error);
+        if (*result == 0)
+            *result = note_progress(options, hf_snapshot_bytes_done(snapshot),
+                                    header->file_bytes + behind_bytes,
+                                    view.first + view.record_count, error);
+    }
+    if (read == HF_SNAPSHOT_END) {
+        describe(header, &recovery->snapshot);
+        recovery->snapshot_records = header->records;
+        begin_behind(header, tail);
+    }
+    return read;
+}
+
+/* Reads one snapshot and hands it over: END, or it is damaged; or *result says why not. */
 static enum hf_snapshot_read read_snapshot(const struct hf_log_options *options, uint64_t last_lsn,
                                            struct hf_log_recovery *recovery,
                                            struct hf_log_tail *tail, int *result, char *error)
@@ -272,46 +322,35 @@ static enum hf_snapshot_read read_snapshot(const struct hf_log_options *options,
     enum hf_snapshot_read read =
         hf_snapshot_open(options->io, options->directory, last_lsn, true, &snapshot, &finding);
     if (read == HF_SNAPSHOT_RIGHT) {
-        const struct hf_snapshot_header *header = hf_snapshot_header(snapshot);
-        struct hf_snapshot_view view;
-        uint64_t behind_bytes = bytes_behind(options, header);
-        while ((read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT && *result == 0) {
-            *result = restore_group(options, header, &view, error);
-            if (*result == 0)
-                *result = note_progress(options, hf_snapshot_bytes_done(snapshot),
-                                        header->file_bytes + behind_bytes,
-                                        view.first + view.record_count, error);
-        }
+        read = restore(options, snapshot, recovery, tail, result, error);
         finding = *hf_snapshot_finding(snapshot);
-        if (read == HF_SNAPSHOT_END) {
-            describe(header, &recovery->snapshot);
-            recovery->snapshot_records = header->records;
-            begin_behind(header, tail);
-        }
         hf_snapshot_close(snapshot);
     }
-    if (read == HF_SNAPSHOT_NEWER || read == HF_SNAPSHOT_ERROR)
-        *result =
-            hf_log_explain(error, read == HF_SNAPSHOT_ERROR ? finding.error : -EBADMSG,
-                           "cannot read a snapshot in %s: %s", options->directory, finding.text);
-    if (read == HF_SNAPSHOT_CORRUPT)
+    if (is_damage(read, finding.error))
         fprintf(
             stderr,
             "holdfast: log: a snapshot in %s is damaged, going on with what was before it: %s\n",
             options->directory, finding.text);
+    else if (read == HF_SNAPSHOT_NEWER || read == HF_SNAPSHOT_ERROR)
+        *result =
+            hf_log_explain(error, read == HF_SNAPSHOT_ERROR ? finding.error : -EBADMSG,
+                           "cannot read a snapshot in %s: %s", options->directory, finding.text);
     return read;
 }
 
-/* Of the snapshot before the one that was read, what its header says; if that is right. */
+/* Of the snapshot before the one that was read, what its header says; if that is right, and of this
+ * log: what it needs will be kept, and what is before that released. */
 static void look_at_older(const struct hf_log_options *options, uint64_t last_lsn,
-                          struct hf_log_snapshot *older)
+                          struct hf_log_recovery *recovery, const struct hf_log_tail *tail)
 {
     struct hf_snapshot *snapshot;
     struct hf_snapshot_finding finding;
     if (hf_snapshot_open(options->io, options->directory, last_lsn, true, &snapshot, &finding) !=
         HF_SNAPSHOT_RIGHT)
         return;
-    describe(hf_snapshot_header(snapshot), older);
+    const struct hf_snapshot_header *header = hf_snapshot_header(snapshot);
+    if (is_of_log(tail, header->log_id) && header->start.segment <= recovery->snapshot.segment)
+        describe(header, &recovery->older);
     hf_snapshot_close(snapshot);
 }
 
@@ -325,6 +364,8 @@ static int read_newest_snapshot(const struct hf_log_options *options,
     if (count < 0)
         return hf_log_explain(error, count, "cannot list %s: %s", options->directory,
                               strerror(-count));
+    if (count > 0)
+        recovery->attested_lsn = last_lsns[0]; /* right or not: see recovery.h */
     for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {
         int result = 0;
         enum hf_snapshot_read read =
@@ -333,7 +374,7 @@ static int read_newest_snapshot(const struct hf_log_options *options,
             return result;
         if (read == HF_SNAPSHOT_END) {
             if (i + 1 < count && i + 1 < MAX_SNAPSHOTS)
-                look_at_older(options, last_lsns[i + 1], &recovery->older);
+                look_at_older(options, last_lsns[i + 1], recovery, tail);
             return 0;
         }
         recovery->damaged_snapshots++;
@@ -341,27 +382,34 @@ static int read_newest_snapshot(const struct hf_log_options *options,
     return 0;
 }
 
-/* What the snapshot attests must be there. */
-static int check_attested(const struct hf_log_options *options,
-                          const struct hf_log_recovery *recovery, const struct hf_log_tail *tail,
-                          const struct hf_log_files *files, char *error)
+/* The segments must be there, and be those of the snapshots. */
+static int check_files(const struct hf_log_options *options, const struct hf_log_recovery *recovery,
+                       const struct hf_log_tail *tail, const struct hf_log_files *files,
+                       char *error)
 {
-    if (recovery->snapshot.last_lsn == 0)
-        return 0;
-    if (memcmp(files->log_id, tail->log_id, sizeof tail->log_id) != 0)
+    bool has_snapshots = recovery->snapshot.segment != 0 || recovery->damaged_snapshots != 0;
+    if (files->last_segment == 0 && has_snapshots)
         return hf_log_explain(error, -EBADMSG,
-                              "the log in %s is damaged, refusing to start: its snapshot up to LSN "
-                              "%llu is of another log than segment %llu; put back the files that "
-                              "belong together",
-                              options->directory, (unsigned long long)recovery->snapshot.last_lsn,
-                              (unsigned long long)files->first_segment);
-    return 0;
+                              "the log in %s is damaged, refusing to start: there is a snapshot up "
+                              "to LSN %llu, but no segment; put back the files that belong "
+                              "together",
+                              options->directory, (unsigned long long)recovery->attested_lsn);
+    /* Zero: the first one is not right, which reading it will tell. */
+    if (hf_all_zero(files->log_id, sizeof files->log_id) || is_of_log(tail, files->log_id))
+        return 0;
+    return hf_log_explain(error, -EBADMSG,
+                          "the log in %s is damaged, refusing to start: its snapshot up to LSN "
+                          "%llu is of another log than segment %llu; put back the files that "
+                          "belong together",
+                          options->directory, (unsigned long long)recovery->attested_lsn,
+                          (unsigned long long)files->first_segment);
 }
 
+/* What a snapshot attests must be there. */
 static int check_end(const struct hf_log_options *options, const struct hf_log_recovery *recovery,
                      const struct hf_log_tail *tail, char *error)
 {
-    if (tail->next_lsn > recovery->snapshot.last_lsn)
+    if (tail->next_lsn > recovery->attested_lsn)
         return 0;
     return hf_log_explain(
         error, -EBADMSG,
@@ -369,30 +417,34 @@ static int check_end(const struct hf_log_options *options, const struct hf_log_r
         "segment %llu at %u, but its snapshot attests that all up to LSN %llu was "
         "durable; look closer with: holdfast-wal verify %s",
         options->directory, (unsigned long long)tail->next_lsn - 1,
-        (unsigned long long)tail->segment, tail->offset,
-        (unsigned long long)recovery->snapshot.last_lsn, options->directory);
+        (unsigned long long)tail->segment, tail->offset, (unsigned long long)recovery->attested_lsn,
+        options->directory);
 }
 
 /* ---- all of it ---- */
 
 /* The log behind the snapshot, to its end. */
 static int read_tail(const struct hf_log_options *options, struct hf_log_recovery *recovery,
-                     struct hf_log_tail *tail, struct hf_log_files *files, char *error)
+                     struct hf_log_tail *tail, struct hf_log_files *files, struct hf_finding *end,
+                     char *error)
 {
     struct hf_reader *reader;
     struct hf_finding finding;
-    bool behind_snapshot = recovery->snapshot.last_lsn != 0;
+    bool behind_snapshot = recovery->snapshot.segment != 0;
     int result = hf_reader_open(options->io, options->directory, true,
                                 behind_snapshot ? &tail->start : NULL, &reader, &finding);
     if (result != 0)
         return hf_log_explain(error, result, "cannot open the log in %s: %s", options->directory,
                               finding.text);
     *files = *hf_reader_files(reader);
-    result = check_attested(options, recovery, tail, files, error);
+    result = check_files(options, recovery, tail, files, error);
     memcpy(tail->log_id, files->log_id, sizeof tail->log_id);
     if (result == 0)
-        result = read_log(options, reader, recovery, tail, error);
+        result = read_log(options, reader, recovery, tail, end, error);
     hf_reader_close(reader);
+    /* The clock goes on behind all dates that were told, the snapshot's among them. */
+    if (tail->written_at_ns < recovery->snapshot.made_at_ns)
+        tail->written_at_ns = recovery->snapshot.made_at_ns;
     return result;
 }
 
@@ -406,9 +458,10 @@ int hf_recover(const struct hf_log_options *options, struct hf_log_recovery *rec
         .next_lsn = 1,
         .start = {.segment = 1, .next_lsn = 1},
     };
+    struct hf_finding end = {0};
     int result = read_newest_snapshot(options, recovery, tail, error);
     if (result == 0)
-        result = read_tail(options, recovery, tail, files, error);
+        result = read_tail(options, recovery, tail, files, &end, error);
     if (result == 0)
         result = check_end(options, recovery, tail, error);
     const char *reason = result == 0 ? options->replay_end(options->replay_context) : NULL;
@@ -418,7 +471,7 @@ int hf_recover(const struct hf_log_options *options, struct hf_log_recovery *rec
                               "holdfast-wal verify %s",
                               options->directory, reason, options->directory);
     if (result == 0 && recovery->cut_bytes != 0)
-        result = cut_tail(options->io, options->directory, tail, files, recovery->cut_bytes, error);
+        result = cut_tail(options->io, options->directory, tail, files, &end, error);
     recovery->duration_ns = hf_monotonic_now_ns() - started_ns;
     return result;
 }

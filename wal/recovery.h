@@ -1,12 +1,20 @@
 /*
  * Recovery: reads what a directory holds, and hands it to whoever rebuilds the state.
  *
- *   1. The newest snapshot, record by record. One that is damaged is told to the operator, and the
- *      one before it is taken. What was handed over of it already was right, group by group, and is
- *      an image of this log: whoever rebuilds by "the newest image stands" may keep it.
+ *   1. The newest snapshot, record by record. One that is damaged, or cannot be read, is told to the
+ *      operator, and the one before it is taken.
  *   2. All records of the log from the snapshot's start on; without a snapshot, from segment 1 on.
- *   3. The end of the log: a torn tail is made zero, durably. The snapshot attests that the log was
- *      durable up to its last LSN; a log that ends before is damaged.
+ *   3. The end of the log: a torn tail is made zero, durably.
+ *
+ * A snapshot attests that the log was durable up to its last LSN; a log that ends before is damaged.
+ * So does a snapshot that is damaged itself: its name, which it got only when all of that was true,
+ * is enough. That is also why what was handed over of a damaged one may stay. It was right, group by
+ * group, so it is images of this log; all of them have LSNs up to the last one, to which the log must
+ * reach; and whoever rebuilds by "the newest image stands" gets nothing from them that the log, which
+ * is read from an earlier place on, would not have told.
+ *
+ * All snapshots that are read, and all segments, must be of one log. What is handed over of another
+ * one before that is found out is lost with the attempt.
  *
  * Nothing is written before all of this has been read and found right.
  */

@@ -99,22 +99,26 @@ int hf_segment_open(struct hf_io *io, const char *directory, uint64_t number,
 
 /* ---- released segments ---- */
 
-/* True: nobody reads beside us, and nobody begins to, until unlock_keep(). */
-static bool lock_keep(const struct hf_segments *segments)
+bool hf_segments_begin_removing(struct hf_segments *segments)
 {
-    return segments->keep < 0 || flock(segments->keep, LOCK_EX | LOCK_NB) == 0;
+    pthread_mutex_lock(&segments->removing);
+    if (segments->keep < 0 || flock(segments->keep, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    pthread_mutex_unlock(&segments->removing);
+    return false;
 }
 
-static void unlock_keep(const struct hf_segments *segments)
+void hf_segments_end_removing(struct hf_segments *segments)
 {
     if (segments->keep >= 0)
         flock(segments->keep, LOCK_UN);
+    pthread_mutex_unlock(&segments->removing);
 }
 
 /* How many segments are there that nobody needs. */
 static uint64_t released_count(const struct hf_segments *segments)
 {
-    /* Relaxed: the caller has the mutex, or it is a hint. */
+    /* Relaxed, both: whoever acts on it has the right to remove, for others it is a hint. */
     uint64_t first = hf_load_relaxed(&segments->first);
     uint64_t needed_from = hf_load_relaxed(&segments->needed_from);
     return needed_from > first ? needed_from - first : 0;
@@ -123,31 +127,47 @@ static uint64_t released_count(const struct hf_segments *segments)
 /* The oldest segment goes: to whoever has its file no longer belongs what stands there now. */
 static uint64_t drop_first(struct hf_segments *segments)
 {
-    uint64_t number = hf_load_relaxed(&segments->first); /* the caller has the mutex */
+    uint64_t number = hf_load_relaxed(&segments->first); /* the caller has the right to remove */
     hf_store_release(&segments->first, number + 1);      /* pairs with hf_segments_first() */
     return number;
 }
 
-void hf_segments_release(struct hf_segments *segments, uint64_t needed_from)
+static void remove_first(struct hf_segments *segments)
 {
-    struct hf_io *io = segments->io;
+    char name[HF_SEGMENT_NAME_BYTES];
+    hf_segment_name_format(drop_first(segments), name);
+    int result = segments->io->remove_file(segments->io, segments->directory, name);
+    if (result != 0 && result != -ENOENT)
+        fprintf(stderr, "holdfast: log: cannot remove %s/%s, which is no longer needed: %s\n",
+                segments->directory, name, strerror(-result));
+}
+
+static void raise_needed_from(struct hf_segments *segments, uint64_t needed_from)
+{
     pthread_mutex_lock(&segments->removing);
-    if (needed_from > hf_load_relaxed(&segments->needed_from))
+    if (needed_from > hf_load_relaxed(&segments->needed_from)) /* relaxed: the mutex orders it */
         hf_store_relaxed(&segments->needed_from, needed_from);
-    if (released_count(segments) > KEPT_FOR_SPARES && lock_keep(segments)) {
-        while (released_count(segments) > KEPT_FOR_SPARES) {
-            char name[HF_SEGMENT_NAME_BYTES];
-            hf_segment_name_format(drop_first(segments), name);
-            int result = io->remove_file(io, segments->directory, name);
-            if (result != 0 && result != -ENOENT)
-                fprintf(stderr,
-                        "holdfast: log: cannot remove %s/%s, which is no longer needed: %s\n",
-                        segments->directory, name, strerror(-result));
-        }
-        io->sync_directory(io, segments->directory); /* what comes back is removed again */
-        unlock_keep(segments);
-    }
     pthread_mutex_unlock(&segments->removing);
+}
+
+/* One file at a time, so that who prepares the next segment does not wait for many. What comes back
+ * after a crash is removed again: one sync of the directory at the end, for the room. */
+bool hf_segments_release(struct hf_segments *segments, uint64_t needed_from)
+{
+    bool removed = false;
+    raise_needed_from(segments, needed_from);
+    while (released_count(segments) > KEPT_FOR_SPARES) {
+        if (!hf_segments_begin_removing(segments))
+            break;
+        if (released_count(segments) > KEPT_FOR_SPARES) {
+            remove_first(segments);
+            removed = true;
+        }
+        hf_segments_end_removing(segments);
+    }
+    if (removed)
+        segments->io->sync_directory(segments->io, segments->directory);
+    return released_count(segments) <= KEPT_FOR_SPARES;
 }
 
 /* Gives the oldest released segment the temporary name of the next one, durably. A descriptor;
@@ -156,18 +176,16 @@ static int take_released(struct hf_segments *segments, const char *temporary)
 {
     struct hf_io *io = segments->io;
     int result = -ENOENT;
-    pthread_mutex_lock(&segments->removing);
-    if (released_count(segments) != 0 && lock_keep(segments)) {
-        while (result == -ENOENT && released_count(segments) != 0) {
-            char name[HF_SEGMENT_NAME_BYTES];
-            hf_segment_name_format(drop_first(segments), name);
-            result = io->rename_file(io, segments->directory, name, temporary);
-        }
-        if (result == 0)
-            result = io->sync_directory(io, segments->directory);
-        unlock_keep(segments);
+    if (released_count(segments) == 0 || !hf_segments_begin_removing(segments))
+        return -ENOENT;
+    while (result == -ENOENT && released_count(segments) != 0) {
+        char name[HF_SEGMENT_NAME_BYTES];
+        hf_segment_name_format(drop_first(segments), name);
+        result = io->rename_file(io, segments->directory, name, temporary);
     }
-    pthread_mutex_unlock(&segments->removing);
+    if (result == 0)
+        result = io->sync_directory(io, segments->directory);
+    hf_segments_end_removing(segments);
     return result == 0 ? io->open_file(io, segments->directory, temporary, HF_IO_OVERWRITE)
                        : result;
 }

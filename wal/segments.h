@@ -79,7 +79,7 @@ struct hf_segments {
     uint64_t next_number; /* of who prepares */
     bool next_exists;     /* likewise */
 
-    pthread_mutex_t removing;     /* of the two below, for writing */
+    pthread_mutex_t removing;     /* of the two below, for writing, and of the lock on `keep` */
     _Atomic uint64_t first;       /* number of the oldest segment that is there */
     _Atomic uint64_t needed_from; /* segments before this one are released */
 };
@@ -101,8 +101,13 @@ void hf_segments_close(struct hf_segments *segments);
 int hf_segments_step(struct hf_segments *segments);
 
 /* Segments before this one are released. Removes those that are not wanted as spares, blocking.
- * Any thread. Postponed while somebody holds DIR/keep: to be called again. */
-void hf_segments_release(struct hf_segments *segments, uint64_t needed_from);
+ * False: some are left, as somebody holds DIR/keep: to be called again. Any thread. */
+bool hf_segments_release(struct hf_segments *segments, uint64_t needed_from);
+
+/* True: nobody reads beside us, and nobody begins to, until hf_segments_end_removing(). False: not
+ * now. Any thread, one at a time; waits for another one, which removes one file. */
+bool hf_segments_begin_removing(struct hf_segments *segments);
+void hf_segments_end_removing(struct hf_segments *segments);
 
 /* The oldest segment that is there. Any thread. */
 static inline uint64_t hf_segments_first(const struct hf_segments *segments)
@@ -110,6 +115,12 @@ static inline uint64_t hf_segments_first(const struct hf_segments *segments)
     /* Acquire, pairs with the release before a file goes: who has read a file that was there under
      * this number read that segment. */
     return hf_load_acquire(&segments->first);
+}
+
+/* Of segments before this one some may be missing, as a crash leaves them. Any thread. */
+static inline uint64_t hf_segments_needed_from(const struct hf_segments *segments)
+{
+    return hf_load_relaxed(&segments->needed_from); /* it guards nothing */
 }
 
 /* Takes the spare and has the next one prepared. False: none is ready. Never blocks. */

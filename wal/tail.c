@@ -215,9 +215,15 @@ static uint64_t first_kept(const struct hf_tail_reader *reader)
     return reader->log.segments != NULL ? hf_segments_first(reader->log.segments) : 0;
 }
 
+static bool is_released(const struct hf_tail_reader *reader, uint64_t segment)
+{
+    return reader->log.segments != NULL && segment < hf_segments_needed_from(reader->log.segments);
+}
+
 /* ---- finding a place -------------------------------------------------------------------- */
 
 struct listing {
+    uint64_t from;        /* none before this one is looked at */
     uint64_t first, last; /* numbers; 0: none */
 };
 
@@ -225,7 +231,7 @@ static int note_segment(void *context, const char *name)
 {
     struct listing *listing = context;
     uint64_t number;
-    if (!hf_segment_name_parse(name, &number))
+    if (!hf_segment_name_parse(name, &number) || number < listing->from)
         return 0;
     if (listing->first == 0 || number < listing->first)
         listing->first = number;
@@ -259,19 +265,18 @@ static bool is_behind(const struct hf_block *block, const struct key *key)
     return key->lsn != 0 ? block->first_lsn > key->lsn : block->written_at_ns >= key->date_ns;
 }
 
-/* Reads the first block of the first segment: where the log begins. RECORDS or FAILED. */
-static enum hf_tail_read find_first(struct hf_tail_reader *reader, struct listing *listing,
-                                    struct hf_block *block)
+/* Reads the first block of the first segment, none before `from`: where the log begins. RECORDS or
+ * FAILED. */
+static enum hf_tail_read find_first(struct hf_tail_reader *reader, uint64_t from,
+                                    struct listing *listing, struct hf_block *block)
 {
-    *listing = (struct listing){0};
+    uint64_t kept = first_kept(reader);
+    *listing = (struct listing){.from = from > kept ? from : kept};
     int result = reader->log.io->list(reader->log.io, reader->log.directory, note_segment, listing);
     if (result < 0)
         return fail(reader, 0, 0, "cannot list the directory: %s", strerror(-result));
     if (listing->first == 0)
         return fail(reader, 0, 0, "the directory holds no log");
-    /* What was not needed when the server was killed may stand there still, with gaps. */
-    if (listing->first < first_kept(reader))
-        listing->first = first_kept(reader);
     switch (probe(reader, listing->first, block)) {
     case STANDS_RIGHT:
         reader->first_lsn = block->first_lsn;
@@ -284,12 +289,14 @@ static enum hf_tail_read find_first(struct hf_tail_reader *reader, struct listin
     }
 }
 
+/* *from: no segment before this one; raised to the one behind a gap that a crash has left among
+ * those that nobody needs. */
 static enum hf_tail_read search_once(struct hf_tail *tail, struct hf_tail_reader *reader,
-                                     const struct key *key)
+                                     const struct key *key, uint64_t *from)
 {
     struct listing listing;
     struct hf_block block = {0};
-    enum hf_tail_read read = find_first(reader, &listing, &block);
+    enum hf_tail_read read = find_first(reader, *from, &listing, &block);
     if (read != HF_TAIL_RECORDS)
         return read;
     bool kept = !is_behind(&block, key);
@@ -305,6 +312,8 @@ static enum hf_tail_read search_once(struct hf_tail *tail, struct hf_tail_reader
         case STANDS_UNREAD:
             return HF_TAIL_FAILED;
         default:
+            if (is_released(reader, middle))
+                *from = middle + 1;
             return fail(reader, middle, 0, "the segment is missing");
         }
         if (is_behind(&block, key)) {
@@ -325,12 +334,14 @@ static enum hf_tail_read search_once(struct hf_tail *tail, struct hf_tail_reader
 static enum hf_tail_read search(struct hf_tail *tail, struct hf_tail_reader *reader,
                                 const struct key *key)
 {
-    uint64_t first;
+    uint64_t first, from = 0, before;
     enum hf_tail_read read;
     do {
         first = first_kept(reader);
-        read = search_once(tail, reader, key);
-    } while (read == HF_TAIL_FAILED && first_kept(reader) != first); /* it went meanwhile */
+        before = from;
+        read = search_once(tail, reader, key, &from);
+        /* Again, if the first went meanwhile, or another one is. */
+    } while (read == HF_TAIL_FAILED && (first_kept(reader) != first || from != before));
     return read;
 }
 

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/check.h"
 #include "engine/execute.h"
@@ -12,6 +11,7 @@
 #include "engine/replay.h"
 #include "engine/request.h"
 #include "engine/waiting.h"
+#include "tests/lib/digest.h"
 #include "tests/lib/stress.h"
 #include "wal/record.h"
 
@@ -347,64 +347,10 @@ struct hf_image hf_rig_image(const struct hf_rig *rig, uint64_t lsn)
     return image;
 }
 
-static uint64_t digest_of(const void *bytes, size_t count)
-{
-    return XXH3_64bits(bytes, count);
-}
-
-/* Its retention ended: whether the engine has noticed is not of the state. */
-static bool is_over(const struct hf_engine *engine, const struct hf_reservation *reservation)
-{
-    return hf_state_is_final(reservation->state) &&
-           hf_retention_end_ns(engine, reservation->changed_at_ns) <= hf_engine_log_time_ns(engine);
-}
-
-static uint64_t digest_reservation(const struct hf_reservation *reservation,
-                                   const struct hf_image_notes *notes)
-{
-    uint8_t record[HF_RECORD_BYTES] = {0};
-    struct hf_image_notes kept = {.origin = notes->origin, .made_as = notes->made_as};
-    hf_image_encode_reservation(record, reservation, &kept);
-    return digest_of(record, sizeof record) + reservation->lsn * 0x9e3779b97f4a7c15ull;
-}
-
-static uint64_t digest_inventory(const struct hf_inventory_cell *cell, const struct hf_mcas *mcas)
-{
-    uint8_t record[HF_RECORD_BYTES] = {0};
-    struct hf_inventory inventory;
-    struct hf_rules rules;
-    hf_inventory_describe(cell, mcas, &inventory);
-    hf_inventory_copy_settings(cell, &rules);
-    rules.settings.flags = inventory.flags;
-    uint32_t sums[5] = {(uint32_t)inventory.available, inventory.held, inventory.confirmed,
-                        inventory.waiting, (uint32_t)rules.lsn};
-    inventory.version = 0;
-    hf_image_encode_inventory(record, &inventory, &rules.settings, rules.sequence,
-                              rules.changed_at_ns);
-    return digest_of(record, sizeof record) ^ digest_of(sums, sizeof sums);
-}
-
 uint64_t hf_rig_digest(struct hf_rig *rig)
 {
-    const struct hf_region *region = &rig->engine.region;
-    uint64_t sum = 0;
-    uint32_t end = hf_table_allotted(region);
     hf_actor_enter(&rig->actor);
-    for (uint32_t number = 1; number <= end; number++) {
-        struct hf_reservation reservation;
-        struct hf_image_notes notes;
-        uint64_t word;
-        const struct hf_reservation_cell *cell = &region->reservations[number];
-        enum hf_copy copied = hf_reservation_copy(region, cell, &reservation, &word);
-        HF_CHECK(copied != HF_COPY_MARKED);
-        if (copied == HF_COPY_UNUSED || is_over(&rig->engine, &reservation))
-            continue;
-        hf_notes_of(region, cell, word, &notes);
-        sum += digest_reservation(&reservation, &notes);
-    }
-    uint32_t inventories = hf_load_acquire(&region->header->inventory_count); /* as any reader */
-    for (uint32_t i = 0; i < inventories; i++)
-        sum += digest_inventory(&region->inventories[i], &region->mcas);
+    uint64_t digest = hf_digest_engine(&rig->engine);
     hf_actor_exit(&rig->actor);
-    return sum;
+    return digest;
 }

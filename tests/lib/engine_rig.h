@@ -106,8 +106,7 @@ struct hf_reservation_cell *hf_rig_cell(struct hf_rig *rig, uint32_t number);
 /* The image with this LSN, which must be in the log. */
 struct hf_image hf_rig_image(const struct hf_rig *rig, uint64_t lsn);
 
-/* One number for all reservations (but those whose retention is over) and inventories (but their
- * versions), whatever their order: equal for the same state (SAME-STATE). */
+/* hf_digest_engine(), see digest.h. */
 uint64_t hf_rig_digest(struct hf_rig *rig);
 
 #endif

@@ -27,7 +27,11 @@ static int leave(struct hf_memory_io *memory, int result)
 static int count_call(struct hf_memory_io *memory, enum hf_memory_operation operation)
 {
     struct hf_memory_fault *fault = &memory->faults[operation];
+    bool changes = operation >= HF_MEMORY_WRITE && operation <= HF_MEMORY_REMOVE;
     memory->calls[operation]++;
+    if (changes && memory->changes_left == 0)
+        return -EIO;
+    memory->changes_left -= changes && memory->changes_left != UINT64_MAX;
     if (fault->times == 0)
         return 0;
     if (fault->skip != 0) {
@@ -314,6 +318,7 @@ void hf_memory_io_init(struct hf_memory_io *memory)
                 .list = memory_list,
             },
         .room_bytes = UINT64_MAX,
+        .changes_left = UINT64_MAX,
     };
     pthread_mutex_init(&memory->lock, NULL);
 }
@@ -330,6 +335,13 @@ void hf_memory_io_fail(struct hf_memory_io *memory, enum hf_memory_operation ope
 {
     enter(&memory->io);
     memory->faults[operation] = (struct hf_memory_fault){skip, times, result};
+    leave(memory, 0);
+}
+
+void hf_memory_io_die_after(struct hf_memory_io *memory, uint64_t changes)
+{
+    enter(&memory->io);
+    memory->changes_left = changes;
     leave(memory, 0);
 }
 
@@ -357,6 +369,24 @@ void hf_memory_io_crash(struct hf_memory_io *memory)
             memcpy(file->bytes, file->durable, file->durable_bytes);
         file->unsynced_writes = 0;
         memory->used_bytes += file->file_bytes;
+    }
+    leave(memory, 0);
+}
+
+void hf_memory_io_copy_crashed(struct hf_memory_io *memory, struct hf_memory_io *crashed)
+{
+    enter(&memory->io);
+    for (uint32_t i = 0; i < memory->file_count; i++) {
+        const struct hf_memory_file *file = &memory->files[i];
+        if (file->durable_name[0] == '\0')
+            continue;
+        struct hf_memory_file *copy = create(crashed, file->durable_name);
+        set_name(copy->durable_name, file->durable_name);
+        resize(&copy->bytes, &copy->file_bytes, file->durable_bytes);
+        if (file->durable_bytes != 0)
+            memcpy(copy->bytes, file->durable, file->durable_bytes);
+        sync_content(copy);
+        crashed->used_bytes += copy->file_bytes;
     }
     leave(memory, 0);
 }

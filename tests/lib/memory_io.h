@@ -67,7 +67,8 @@ struct hf_memory_io {
     struct hf_memory_fault faults[HF_MEMORY_OPERATIONS];
     uint64_t calls[HF_MEMORY_OPERATIONS];
     uint64_t used_bytes;
-    uint64_t room_bytes; /* for all files; more is -ENOSPC */
+    uint64_t room_bytes;   /* for all files; more is -ENOSPC */
+    uint64_t changes_left; /* before it dies */
 };
 
 void hf_memory_io_init(struct hf_memory_io *memory);
@@ -77,11 +78,19 @@ void hf_memory_io_close(struct hf_memory_io *memory);
 void hf_memory_io_fail(struct hf_memory_io *memory, enum hf_memory_operation operation,
                        uint32_t skip, uint32_t times, int result);
 
+/* After so many more calls that change something, none does: each fails with -EIO. What the disk has
+ * then is what it has when the machine stops there. UINT64_MAX: it lives. */
+void hf_memory_io_die_after(struct hf_memory_io *memory, uint64_t changes);
+
 /* The disk's size from now on. */
 void hf_memory_io_set_room(struct hf_memory_io *memory, uint64_t room_bytes);
 
 /* The power fails: only what was synced is left. No descriptor may be open. */
 void hf_memory_io_crash(struct hf_memory_io *memory);
+
+/* The same on another disk, which was just initialised: what the power failure would leave now. The
+ * first one goes on. */
+void hf_memory_io_copy_crashed(struct hf_memory_io *memory, struct hf_memory_io *crashed);
 
 /* How often an operation was called; how many descriptors are open. */
 uint64_t hf_memory_io_calls(struct hf_memory_io *memory, enum hf_memory_operation operation);

@@ -41,7 +41,10 @@ static void open_log(enum hf_durability durability, uint32_t writes_inflight)
     hf_memory_io_init(&memory);
     hf_manual_queue_init(&queue, &memory);
     hf_server_clock_init(&server_clock, 0);
-    struct hf_log_tail tail = {.next_lsn = 1, .segment = 1, .offset = HF_SEGMENT_HEADER_BYTES};
+    struct hf_log_tail tail = {.next_lsn = 1,
+                               .segment = 1,
+                               .offset = HF_SEGMENT_HEADER_BYTES,
+                               .start = {.segment = 1, .next_lsn = 1}};
     memset(tail.log_id, 7, sizeof tail.log_id);
     struct hf_flusher_options options = {
         .durability = durability,
@@ -277,6 +280,37 @@ Test(flusher, a_segment_is_filled_to_its_last_byte_and_closed_when_that_is_durab
     cr_expect_eq(before, last.first_lsn - 1);
     complete(0, 0);
     cr_expect_eq(commit_lsn(), last.first_lsn + 99);
+    close_log();
+}
+
+/* What a snapshot that begins now has to know of the log before it: that of the block which the first
+ * of the segment continues. */
+Test(flusher, tells_where_the_segment_begins_that_is_being_filled)
+{
+    struct hf_log_start start;
+    open_log(HF_DURABILITY_DISK, 4);
+    hf_flusher_segment_start(&flusher, &start);
+    cr_expect_eq(start.segment, 1);
+    cr_expect_eq(start.next_lsn, 1);
+    cr_expect_eq(start.epoch + start.sequence + start.previous_hash + start.written_at_ns, 0);
+
+    await_spare();
+    fill_segment(2 * HF_BLOCK_ALIGN_BYTES);
+    append_and_flush(63);
+    struct hf_block last = header_in_flight(0);
+    hf_flusher_segment_start(&flusher, &start);
+    cr_expect_eq(start.segment, 1, "it is full, and the next is not begun");
+    append_and_flush(100);
+    struct hf_block first = header_in_flight(1);
+    hf_flusher_segment_start(&flusher, &start);
+    cr_expect_eq(start.segment, 2);
+    cr_expect_eq(start.epoch, last.epoch);
+    cr_expect_eq(start.sequence, first.sequence - 1);
+    cr_expect_eq(start.previous_hash, first.previous_hash);
+    cr_expect_eq(start.next_lsn, first.first_lsn);
+    cr_expect_eq(start.written_at_ns, last.written_at_ns);
+    complete(0, 0);
+    complete(0, 0);
     close_log();
 }
 
