@@ -22,7 +22,10 @@
 
 /* Descriptors for anything but connections and workers: standard streams, listener, doorman's bell,
  * log, region. */
-#define OWN_DESCRIPTORS (32 + HF_FEED_READERS)
+#define OWN_DESCRIPTORS (25 + HF_FEED_READERS)
+
+/* And for the archive's command: its ends, the file, the note. */
+#define ARCHIVE_DESCRIPTORS 7
 
 /* How long a port that is in use is tried again. */
 #define PORT_PATIENCE_NS (2 * HF_NS_PER_S)
@@ -128,6 +131,8 @@ static int raise_descriptor_limit(const struct hf_server *server, rlim_t *spare,
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     rlim_t needed = OWN_DESCRIPTORS + server->options.workers;
+    if (server->options.store.archive_command != NULL)
+        needed += ARCHIVE_DESCRIPTORS;
     if (limit.rlim_cur >= needed) {
         *spare = limit.rlim_cur - needed;
         return 0;
