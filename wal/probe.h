@@ -17,6 +17,18 @@
  * as the longest step before it. What is not measured in five rounds by then is not compared, and
  * the default stands; so it does if the file cannot be made or written.
  *
+ * What it is worth. Grants a second of a server, direct against write and fdatasync, on a virtual
+ * disk that has no FUA, two CPUs, medians of 5 to 7 rounds in turns:
+ *
+ *                          alone on the machine       ten others want its CPUs
+ *   50 connections x 64    2140 k against 1980 k       555 k against 539 k
+ *   50 x 1                  110 k against 95 k          11 k against 18 k
+ *   1 x 1                   5.8 k against 4.6 k       0.36 k against 0.95 k, p50 3.0 ms and 0.2 ms
+ *
+ * Without FUA the kernel ends a data-synced write in a thread of its own, which waits for one CPU
+ * like everybody else; an fdatasync runs in a thread that may take any. So what is sooner depends on
+ * the machine as well as on the disk, and what the probe finds is what stood when it looked.
+ *
  * Without direct I/O (a file system refuses it, or has it only in units that 4096 is no multiple
  * of) there is one way: through the page cache, and fdatasync. It is as durable. But of a failed
  * write-back the kernel tells one caller only, so no two blocks may be in flight: the sync of one
