@@ -43,7 +43,8 @@ EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper
 LIB      = $(BUILD)/libholdfast.a
 TEST_LIB = $(BUILD)/libtest.a
 MODEL_LIB = $(BUILD)/libmodel.a
-PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-expiry holdfast-floor holdfast-demo)
+PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-expiry \
+           holdfast-floor holdfast-recovery holdfast-demo)
 STRESS   = $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(STRESS_SRC))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MODEL    = $(BUILD)/model $(BUILD)/linearizability
@@ -108,6 +109,10 @@ $(BUILD)/holdfast-floor: $(call object,bench/floor.c) $(LIB)
 	@$(LINK) $^ $(LDLIBS) -o $@
 
 $(BUILD)/holdfast-expiry: $(call object,bench/holdfast-expiry.c $(EXPIRY_SRC) $(LOAD_SRC)) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(BUILD)/holdfast-recovery: $(call object,$(addprefix bench/,holdfast-recovery.c made_log.c options.c)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 

@@ -9,6 +9,7 @@
 
 #define HEAD_TAKEN   (1u << 31)
 #define HEAD_DROPPED (1u << 30)
+#define HEAD_NUMBER  (HEAD_DROPPED - 1)
 
 /* Retired cells are moved on when there are so many, ... */
 #define COLLECT_FROM 32
@@ -278,6 +279,20 @@ struct hf_customer_cell *hf_customers_find(const struct hf_customers *customers,
     uint32_t head = hf_load_acquire(head_of(customers, inventory, customer_id));
     *busy = (head & HEAD_TAKEN) != 0;
     return *busy ? NULL : search(customers, head, inventory, customer_id);
+}
+
+void hf_customers_prefetch_head(const struct hf_customers *customers, uint32_t inventory,
+                                uint64_t customer_id)
+{
+    __builtin_prefetch((const void *)head_of(customers, inventory, customer_id), 1);
+}
+
+void hf_customers_prefetch_cell(const struct hf_customers *customers, uint32_t inventory,
+                                uint64_t customer_id)
+{
+    /* Relaxed: a guess at what the lookup will find. */
+    uint32_t head = hf_load_relaxed(head_of(customers, inventory, customer_id));
+    __builtin_prefetch(&customers->cells[head & HEAD_NUMBER], 1);
 }
 
 /* Makes a counter in a chain that the caller has taken, and that has none for it. */

@@ -120,6 +120,13 @@ struct hf_customer_cell *hf_customers_find(const struct hf_customers *customers,
 struct hf_customer_cell *hf_customers_get(struct hf_customers *customers, uint32_t inventory,
                                           uint64_t customer_id, bool *busy);
 
+/* Bring into the cache what hf_customers_get() will touch: first the head of the chain, and some
+ * time later, when that is there, the chain's first cell. */
+void hf_customers_prefetch_head(const struct hf_customers *customers, uint32_t inventory,
+                                uint64_t customer_id);
+void hf_customers_prefetch_cell(const struct hf_customers *customers, uint32_t inventory,
+                                uint64_t customer_id);
+
 /* If the amount is 0, makes the cell dead, and of use to others after a grace period. Else, or if
  * it is dead already, nothing. The caller does not use the cell any more. */
 void hf_customers_drop(struct hf_customers *customers, const struct hf_mcas *mcas,

@@ -72,7 +72,9 @@
 
 #include "holdfast/types.h"
 
-#define HF_IMAGE_ID 16 /* offset of the reservation id */
+/* Offsets in the image of a reservation. */
+#define HF_IMAGE_ID           16
+#define HF_IMAGE_INVENTORY_ID 32
 
 enum hf_image_kind {
     HF_IMAGE_INVENTORY = 1,

@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "engine/hash.h"
 
 #define MAX_INVENTORIES  (1u << 24)
 #define MAX_RESERVATIONS ((1u << 31) - (1u << 16))
 #define LINK_NAME        "region"
+#define PAGE_BYTES       4096
 
 static uint32_t power_of_two_at_least(uint64_t count)
 {
@@ -44,14 +44,14 @@ static void derive_pointers(struct hf_region *region)
 static uint64_t place(uint64_t *total_bytes, uint64_t count, uint64_t bytes)
 {
     uint64_t offset = *total_bytes;
-    *total_bytes += (count * bytes + 4095) & ~4095ull;
+    *total_bytes += (count * bytes + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1ull);
     return offset;
 }
 
 static void lay_out(struct hf_region_header *header, uint32_t max_inventories,
                     uint32_t max_reservations)
 {
-    uint64_t total_bytes = 4096;
+    uint64_t total_bytes = PAGE_BYTES;
     *header = (struct hf_region_header){
         .magic = HF_REGION_MAGIC,
         .format = HF_REGION_FORMAT,
@@ -203,11 +203,22 @@ void hf_region_detach(struct hf_region *region)
     *region = (struct hf_region){.file = -1};
 }
 
+void hf_region_ready(const struct hf_region *region, const void *from, size_t bytes)
+{
+    uintptr_t base = (uintptr_t)region->header, end = base + region->header->total_bytes;
+    uintptr_t first = (uintptr_t)from, last = first + bytes;
+    HF_CHECK(first >= base && first < end);
+    if (last > end)
+        last = end;
+    first &= ~(uintptr_t)(PAGE_BYTES - 1);
+    madvise((void *)first, last - first, MADV_POPULATE_WRITE); /* Linux 5.14 */
+}
+
 struct hf_inventory_cell *hf_region_find_inventory(const struct hf_region *region,
                                                    uint64_t inventory_id)
 {
     uint32_t mask = region->header->inventory_index_count - 1;
-    uint32_t place = (uint32_t)hf_hash_u64(inventory_id) & mask;
+    uint32_t place = hf_region_inventory_place(region, inventory_id);
     for (;;) {
         /* Acquire, pairs with hf_region_insert_inventory(): the cell is filled. */
         uint32_t entry = hf_load_acquire(&region->inventory_index[place]);
@@ -244,7 +255,7 @@ void hf_region_insert_inventory(struct hf_region *region)
         hf_load_relaxed(&region->header->inventory_count); /* the right to create orders it */
     HF_CHECK(count < region->header->max_inventories);
     uint32_t mask = region->header->inventory_index_count - 1;
-    uint32_t place = (uint32_t)hf_hash_u64(region->inventories[count].inventory_id) & mask;
+    uint32_t place = hf_region_inventory_place(region, region->inventories[count].inventory_id);
     /* Relaxed: only who creates writes entries, and they never change once set. */
     while (hf_load_relaxed(&region->inventory_index[place]) != 0)
         place = (place + 1) & mask;

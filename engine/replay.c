@@ -6,12 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "base/bytes.h"
 #include "engine/hash.h"
 #include "engine/image.h"
 #include "engine/lapse.h"
 #include "engine/setting.h"
 #include "engine/waiting.h"
+
+/* Records, or reservations, that are looked for at once. Their heads and cells, 16 KiB, stay in the
+ * first cache; with 16 the misses are not hidden, with 512 it is no faster. */
+#define GROUP_COUNT 128u
+
+/* What belongs to so many inventories is in the second cache anyway. */
+#define FEW_INVENTORIES 4096
+
+/* Reservations whose memory is made ready at once: 1 MiB of cells. */
+#define READY_COUNT 16384u
 
 /* More than the changes that can have been lost since the newest version in the log. */
 #define VERSION_SKIP (1u << 20)
@@ -19,14 +31,22 @@
 int hf_replay_init(struct hf_replay *replay, struct hf_region *region, uint64_t retain_ns)
 {
     *replay = (struct hf_replay){.region = region, .retain_ns = retain_ns};
-    replay->inventories = calloc(region->header->max_inventories, sizeof *replay->inventories);
-    return replay->inventories == NULL ? -ENOMEM : 0;
+    size_t bytes = (size_t)region->header->max_inventories * sizeof *replay->inventories;
+    /* Zero, and paid for as it is touched. */
+    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return -errno;
+    replay->inventories = map;
+    replay->inventories_bytes = bytes;
+    return 0;
 }
 
 void hf_replay_close(struct hf_replay *replay)
 {
-    free(replay->inventories);
+    munmap(replay->inventories, replay->inventories_bytes);
     free(replay->links);
+    hf_finished_close(&replay->finished);
     replay->inventories = NULL;
     replay->links = NULL;
 }
@@ -37,15 +57,17 @@ static bool is_later(uint32_t one, uint32_t other)
     return (int32_t)((one - other) << 1) > 0;
 }
 
-static void see_version(struct hf_replay_inventory *inventory, uint32_t version)
+static void see_version(const struct hf_replay *replay, struct hf_replay_inventory *known,
+                        uint32_t version)
 {
-    /* Version 0.1.0 wrote none with what took no units: one change each. */
-    inventory->unversioned += version == 0;
-    if (version == 0)
+    if (version == 0) {
+        /* Version 0.1.0 wrote none with what took no units: one change each. In a snapshot only
+         * inventories tell any. */
+        known->unversioned += !replay->restoring;
         return;
-    if (!inventory->versioned || is_later(version, inventory->version))
-        inventory->version = version;
-    inventory->versioned = true;
+    }
+    if (known->version == 0 || is_later(version, known->version))
+        known->version = version;
 }
 
 static void see_date(struct hf_replay *replay, uint64_t date_ns)
@@ -83,9 +105,10 @@ static const char *apply_inventory(struct hf_replay *replay, const struct hf_ima
         .capacity = image->inventory.capacity,
     };
     struct hf_replay_inventory *known = &replay->inventories[cell - region->inventories];
+    known->inventory_id = image->inventory.inventory_id;
     known->closed = (image->settings.flags & HF_INVENTORY_SOLD_OUT_CLOSED) != 0;
     known->settings_version = image->inventory.version;
-    see_version(known, image->inventory.version);
+    see_version(replay, known, image->inventory.version);
     see_date(replay, image->inventory_changed_at_ns);
     rules.settings.flags &= ~HF_INVENTORY_SOLD_OUT_CLOSED;
     cell->inventory_id = image->inventory.inventory_id;
@@ -97,72 +120,82 @@ static const char *apply_inventory(struct hf_replay *replay, const struct hf_ima
     return NULL;
 }
 
-/* ---- reservations ---- */
+/* ---- cells of reservations ---- */
 
-/* True if the image is newer than what the cell holds. */
-static bool is_newer(const struct hf_reservation *image, const struct hf_reservation_cell *cell)
+/* Counts a reservation in, or out again (`sign` -1). */
+static void tally(struct hf_replay *replay, uint64_t word, uint32_t inventory_number, int sign)
 {
-    uint64_t made_at_ns = hf_load_relaxed(&cell->made_at_ns);
-    if (image->made_at_ns != made_at_ns)
-        return image->made_at_ns > made_at_ns;
-    return image->sequence > hf_reservation_word_sequence(hf_load_relaxed(&cell->word));
+    enum hf_state state = hf_reservation_word_state(word);
+    struct hf_replay_inventory *known = &replay->inventories[inventory_number];
+    int64_t units = (int64_t)hf_reservation_word_qty(word) * sign;
+    replay->states[state] += (uint64_t)sign;
+    if (hf_state_is_active(state))
+        known->units += (uint64_t)units;
+    if (state == HF_STATE_HELD)
+        known->held += (uint32_t)units;
 }
 
-/* The cell of a reservation that was made before, or 0. */
+/* The number of the cell of a reservation, or 0. */
 static uint32_t number_of(const struct hf_region *region, const struct hf_id *id)
 {
     struct hf_reservation_cell *cell;
     uint64_t hash = hf_hash_id(id, region->header->hash_seed);
-    if (hf_id_is_zero(id) || hf_table_find(region, id, hash, &cell) != HF_LOOKUP_FOUND)
+    if (hf_table_find(region, id, hash, &cell) != HF_LOOKUP_FOUND)
         return 0;
     return (uint32_t)(cell - region->reservations);
 }
 
-/* In a snapshot, the hold that a reservation was made from may come behind it. False: out of
- * memory. */
-static bool note_link(struct hf_replay *replay, const struct hf_reservation *reservation)
+/* Has memory ready from this one on: for as many as there are before it, up to READY_COUNT. So what
+ * is small stays small. */
+static uint32_t ready_from(const struct hf_region *region, uint32_t number, const void *first,
+                           size_t bytes_each)
 {
-    if (replay->link_count == replay->link_capacity) {
-        uint32_t capacity = replay->link_capacity == 0 ? 256 : 2 * replay->link_capacity;
-        struct hf_replay_link *links = realloc(replay->links, capacity * sizeof *links);
-        if (links == NULL)
-            return false;
-        replay->links = links;
-        replay->link_capacity = capacity;
-    }
-    replay->links[replay->link_count++] = (struct hf_replay_link){
-        .id = reservation->id,
-        .linked_id = reservation->linked_id,
-        .made_at_ns = reservation->made_at_ns,
-    };
-    return true;
+    uint32_t ready = number < READY_COUNT ? number : READY_COUNT;
+    hf_region_ready(region, first, ready * bytes_each);
+    return number + ready;
 }
 
-static void store_reservation(struct hf_replay *replay, struct hf_reservation_cell *cell,
-                              const struct hf_image *image, uint32_t inventory_number,
-                              uint32_t linked)
+static void ready_terms(const struct hf_region *region, uint32_t number, uint32_t *ready_end)
 {
-    const struct hf_reservation *reservation = &image->reservation;
-    struct hf_region *region = replay->region;
-    uint64_t word =
-        hf_reservation_word(reservation->state, reservation->sequence, reservation->qty);
-    hf_reservation_set_id(cell, &reservation->id);
-    hf_store_relaxed(&cell->customer_id, reservation->customer_id);
-    hf_store_relaxed(&cell->made_at_ns, reservation->made_at_ns);
-    hf_store_relaxed(&cell->inventory, inventory_number);
-    hf_store_relaxed(&cell->lsn, reservation->lsn);
-    hf_store_relaxed(&cell->changed_at_ns, reservation->changed_at_ns);
-    bool has_terms = linked != 0 || image->notes.origin != 0 || image->notes.made_as != 0;
-    bool had_terms = (hf_load_relaxed(&cell->word) & HF_WORD_TERMS) != 0;
-    hf_store_relaxed(&cell->word, word | (has_terms ? HF_WORD_TERMS : 0));
-    if (!has_terms && !had_terms)
-        return;
-    struct hf_terms *terms = &region->terms[cell - region->reservations];
-    hf_store_relaxed(&terms->due_ns, reservation->deadline_ns);
+    if (number >= *ready_end)
+        *ready_end =
+            ready_from(region, number, &region->terms[number], sizeof region->terms[number]);
+}
+
+static void store_terms(struct hf_replay *replay, uint32_t number, const struct hf_image *image,
+                        uint32_t linked)
+{
+    struct hf_terms *terms = &replay->region->terms[number];
+    ready_terms(replay->region, number, &replay->terms_ready);
+    hf_store_relaxed(&terms->due_ns, image->reservation.deadline_ns);
     hf_store_relaxed(&terms->link, linked);
     hf_store_relaxed(&terms->origin, image->notes.origin);
     hf_store_relaxed(&terms->made_as, image->notes.made_as);
 }
+
+static void store_reservation(struct hf_replay *replay, uint32_t number,
+                              const struct hf_image *image, uint32_t inventory_number,
+                              uint32_t linked)
+{
+    const struct hf_reservation *reservation = &image->reservation;
+    struct hf_reservation_cell *cell = &replay->region->reservations[number];
+    bool has_terms = linked != 0 || image->notes.origin != 0 || image->notes.made_as != 0;
+    bool had_terms = (hf_load_relaxed(&cell->word) & HF_WORD_TERMS) != 0;
+    uint64_t word =
+        hf_reservation_word(reservation->state, reservation->sequence, reservation->qty);
+    hf_reservation_set_id(cell, &reservation->id);
+    hf_store_relaxed(&cell->word, word | (has_terms ? HF_WORD_TERMS : 0));
+    hf_store_relaxed(&cell->customer_id, reservation->customer_id);
+    hf_store_relaxed(&cell->lsn, reservation->lsn);
+    hf_store_relaxed(&cell->made_at_ns, reservation->made_at_ns);
+    hf_store_relaxed(&cell->changed_at_ns, reservation->changed_at_ns);
+    hf_store_relaxed(&cell->inventory, inventory_number);
+    if (has_terms || had_terms)
+        store_terms(replay, number, image, linked);
+    tally(replay, word, inventory_number, 1);
+}
+
+/* ---- what is forgotten ---- */
 
 /* Finished, and its retention ended by the log's time. */
 static bool is_forgotten(const struct hf_replay *replay, const struct hf_reservation_cell *cell)
@@ -185,18 +218,21 @@ static void forget(struct hf_replay *replay, uint32_t number)
     HF_CHECK(hf_table_take_chain(region, hf_hash_id(&id, region->header->hash_seed), &chain));
     hf_chain_remove(&chain, region, number);
     hf_chain_leave(&chain);
-    if (hf_load_relaxed(&cell->word) & HF_WORD_TERMS) {
+    uint64_t word = hf_load_relaxed(&cell->word);
+    if (word & HF_WORD_TERMS) {
         hf_store_relaxed(&terms->due_ns, 0);
         hf_store_relaxed(&terms->link, 0);
         hf_store_relaxed(&terms->origin, 0);
         hf_store_relaxed(&terms->made_as, 0);
     }
+    tally(replay, word, hf_load_relaxed(&cell->inventory), -1);
     hf_store_relaxed(&cell->word, 0);
     hf_table_free_one(region, number);
     replay->reservations--;
 }
 
-static void forget_old(struct hf_replay *replay)
+/* Forgets what is to be forgotten, whatever it takes to find it. */
+static void forget_all(struct hf_replay *replay)
 {
     uint32_t end = hf_table_allotted(replay->region);
     for (uint32_t number = 1; number <= end; number++)
@@ -204,81 +240,213 @@ static void forget_old(struct hf_replay *replay)
             forget(replay, number);
 }
 
-static const char *apply_reservation(struct hf_replay *replay, const struct hf_image *image)
+/* Forgets those of the finished whose turn it is. */
+static void forget_first(struct hf_replay *replay)
+{
+    const struct hf_finished_entry *first;
+    while ((first = hf_finished_first(&replay->finished)) != NULL) {
+        const struct hf_reservation_cell *cell = &replay->region->reservations[first->number];
+        bool is_still_so =
+            hf_load_relaxed(&cell->changed_at_ns) == first->changed_at_ns &&
+            hf_state_is_final(hf_reservation_word_state(hf_load_relaxed(&cell->word)));
+        if (is_still_so && !is_forgotten(replay, cell))
+            return;
+        if (is_still_so)
+            forget(replay, first->number);
+        hf_finished_drop_first(&replay->finished);
+    }
+}
+
+/* From now on the finished are kept in their order. Should memory not suffice for that, they are
+ * looked for in all cells whenever the table is full. */
+static void keep_finished(struct hf_replay *replay)
+{
+    const struct hf_region *region = replay->region;
+    uint32_t end = hf_table_allotted(region);
+    hf_finished_close(&replay->finished);
+    replay->keeps_finished = true;
+    for (uint32_t number = 1; number <= end && replay->keeps_finished; number++) {
+        const struct hf_reservation_cell *cell = &region->reservations[number];
+        if (hf_state_is_final(hf_reservation_word_state(hf_load_relaxed(&cell->word))))
+            replay->keeps_finished =
+                hf_finished_add(&replay->finished, number, hf_load_relaxed(&cell->changed_at_ns));
+    }
+    hf_finished_sort(&replay->finished);
+}
+
+/* The table is full, or one more has finished since it was. */
+static void note_finished(struct hf_replay *replay, uint32_t number, uint64_t changed_at_ns)
+{
+    replay->keeps_finished = hf_finished_add(&replay->finished, number, changed_at_ns);
+    forget_first(replay);
+}
+
+/* The table is full: forgets what can be. */
+static void make_room(struct hf_replay *replay)
+{
+    uint64_t before = replay->reservations;
+    if (replay->keeps_finished)
+        forget_first(replay);
+    if (replay->reservations != before)
+        return;
+    replay->searches++;
+    forget_all(replay);
+    keep_finished(replay);
+}
+
+/* A free cell is in stock. False: there is none. */
+static bool allot(struct hf_replay *replay)
+{
+    struct hf_region *region = replay->region;
+    if (!hf_table_allot(region, &replay->allotment)) {
+        make_room(replay);
+        if (!hf_table_allot(region, &replay->allotment))
+            return false;
+    }
+    uint32_t number = replay->allotment.next;
+    if (number >= replay->cells_ready)
+        replay->cells_ready = ready_from(region, number, &region->reservations[number],
+                                         sizeof region->reservations[number]);
+    return true;
+}
+
+/* ---- reservations ---- */
+
+/* True if the image is newer than what the cell holds. */
+static bool is_newer(const struct hf_reservation *image, const struct hf_reservation_cell *cell)
+{
+    uint64_t made_at_ns = hf_load_relaxed(&cell->made_at_ns);
+    if (image->made_at_ns != made_at_ns)
+        return image->made_at_ns > made_at_ns;
+    return image->sequence > hf_reservation_word_sequence(hf_load_relaxed(&cell->word));
+}
+
+/* What the image tells of its inventory. */
+static void see_notes(const struct hf_replay *replay, struct hf_replay_inventory *known,
+                      const struct hf_image_notes *notes)
+{
+    see_version(replay, known, notes->inventory_version);
+    if ((notes->flags & HF_IMAGE_FLAG_SOLD_OUT) != 0 &&
+        (!known->sold_out || is_later(notes->inventory_version, known->sold_out_version))) {
+        known->sold_out = true;
+        known->sold_out_version = notes->inventory_version;
+    }
+}
+
+/* In a snapshot, what a reservation was made from may come behind it: links are made at the end.
+ * False: out of memory. */
+static bool note_link(struct hf_replay *replay, const struct hf_reservation *reservation)
+{
+    if (replay->link_count == replay->link_capacity) {
+        uint32_t capacity = replay->link_capacity == 0 ? 256 : 2 * replay->link_capacity;
+        struct hf_replay_link *links = realloc(replay->links, capacity * sizeof *links);
+        if (links == NULL)
+            return false;
+        replay->links = links;
+        replay->link_capacity = capacity;
+    }
+    replay->links[replay->link_count++] =
+        (struct hf_replay_link){.id = reservation->id,
+                                .linked_id = reservation->linked_id,
+                                .made_at_ns = reservation->made_at_ns};
+    return true;
+}
+
+/* The number of the reservation that this one was made from; 0: none, or not yet. False: out of
+ * memory. */
+static bool find_link(struct hf_replay *replay, const struct hf_reservation *reservation,
+                      uint32_t *linked)
+{
+    *linked = 0;
+    if (HF_LIKELY(hf_id_is_zero(&reservation->linked_id)))
+        return true;
+    if (replay->restoring)
+        return note_link(replay, reservation);
+    *linked = number_of(replay->region, &reservation->linked_id);
+    return true;
+}
+
+/* The image stands, as far as is known: in the cell that it has already, or (0) in a new one. */
+static const char *keep_reservation(struct hf_replay *replay, const struct hf_image *image,
+                                    uint64_t hash, uint32_t inventory_number, uint32_t number)
 {
     struct hf_region *region = replay->region;
     const struct hf_reservation *reservation = &image->reservation;
-    struct hf_inventory_cell *inventory =
-        hf_region_find_inventory(region, reservation->inventory_id);
-    if (inventory == NULL) {
+    uint32_t linked;
+    if (number == 0 && !allot(replay)) {
+        snprintf(replay->reason, sizeof replay->reason,
+                 "it is one reservation more than --max-reservations %u allows; start with a "
+                 "larger one",
+                 region->header->max_reservations);
+        return replay->reason;
+    }
+    if (!find_link(replay, reservation, &linked))
+        return "out of memory";
+    if (number != 0) {
+        const struct hf_reservation_cell *cell = &region->reservations[number];
+        tally(replay, hf_load_relaxed(&cell->word), hf_load_relaxed(&cell->inventory), -1);
+        store_reservation(replay, number, image, inventory_number, linked);
+    } else {
+        number = replay->allotment.next;
+        store_reservation(replay, number, image, inventory_number, linked);
+        hf_table_insert_alone(region, hash, &replay->allotment);
+        replay->reservations++;
+    }
+    if (HF_UNLIKELY(replay->keeps_finished) && hf_state_is_final(reservation->state))
+        note_finished(replay, number, reservation->changed_at_ns);
+    return NULL;
+}
+
+/* The number of an inventory's cell, + 1; 0: it has none. Looks at what replay knows of it only. */
+static uint32_t find_inventory(const struct hf_replay *replay, uint64_t inventory_id)
+{
+    const struct hf_region *region = replay->region;
+    uint32_t place = hf_region_inventory_place(region, inventory_id);
+    for (;;) {
+        uint32_t entry = hf_load_relaxed(&region->inventory_index[place]);
+        if (entry == 0 || replay->inventories[entry - 1].inventory_id == inventory_id)
+            return entry;
+        place = (place + 1) & (region->header->inventory_index_count - 1);
+    }
+}
+
+static const char *apply_reservation(struct hf_replay *replay, const struct hf_image *image,
+                                     uint64_t hash)
+{
+    struct hf_region *region = replay->region;
+    const struct hf_reservation *reservation = &image->reservation;
+    uint32_t entry = find_inventory(replay, reservation->inventory_id);
+    if (entry == 0) {
         snprintf(replay->reason, sizeof replay->reason,
                  "its inventory %llu does not appear before it in the log",
                  (unsigned long long)reservation->inventory_id);
         return replay->reason;
     }
-    uint32_t inventory_number = (uint32_t)(inventory - region->inventories);
-    struct hf_replay_inventory *known = &replay->inventories[inventory_number];
-    if (!replay->restoring)
-        see_version(known, image->notes.inventory_version);
+    see_notes(replay, &replay->inventories[entry - 1], &image->notes);
     see_date(replay, reservation->changed_at_ns);
-    if ((image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0 &&
-        (!known->sold_out || is_later(image->notes.inventory_version, known->sold_out_version))) {
-        known->sold_out = true;
-        known->sold_out_version = image->notes.inventory_version;
-    }
-    uint64_t hash = hf_hash_id(&reservation->id, region->header->hash_seed);
-    uint32_t linked = number_of(region, &reservation->linked_id);
-    bool is_linked = !hf_id_is_zero(&reservation->linked_id);
-    if (is_linked && linked == 0 && replay->restoring && !note_link(replay, reservation))
-        return "out of memory";
     struct hf_reservation_cell *cell;
-    struct hf_chain chain;
+    uint32_t number = 0;
     if (hf_table_find(region, &reservation->id, hash, &cell) == HF_LOOKUP_FOUND) {
-        if (is_newer(reservation, cell))
-            store_reservation(replay, cell, image, inventory_number, linked);
-        return NULL;
+        if (!is_newer(reservation, cell))
+            return NULL;
+        number = (uint32_t)(cell - region->reservations);
     }
-    if (!hf_table_allot(region, &replay->allotment)) {
-        forget_old(replay);
-        if (!hf_table_allot(region, &replay->allotment)) {
-            snprintf(replay->reason, sizeof replay->reason,
-                     "it is one reservation more than --max-reservations %u allows; start with a "
-                     "larger one",
-                     region->header->max_reservations);
-            return replay->reason;
-        }
-    }
-    HF_CHECK(hf_table_take_chain(region, hash, &chain)); /* nobody else is there */
-    store_reservation(replay, hf_table_free_cell(region, &replay->allotment), image,
-                      inventory_number, linked);
-    hf_chain_insert(&chain, region, &replay->allotment);
-    replay->reservations++;
-    return NULL;
+    return keep_reservation(replay, image, hash, entry - 1, number);
 }
 
-void hf_replay_prefetch(struct hf_replay *replay, const uint8_t *record)
-{
-    struct hf_id id;
-    memcpy(id.bytes, record + HF_IMAGE_ID, sizeof id.bytes);
-    uint64_t hash = hf_hash_id(&id, replay->region->header->hash_seed);
-    hf_table_prefetch_head(replay->region, hash);
-    /* The head that was asked for some records ago is there by now. */
-    uint64_t *earlier = &replay->prefetched[replay->prefetch_count++ % HF_REPLAY_PREFETCHES];
-    hf_table_prefetch_cell(replay->region, *earlier);
-    *earlier = hash;
-}
+/* ---- events ---- */
 
 static void apply_event(struct hf_replay *replay, const struct hf_image *image)
 {
-    struct hf_inventory_cell *cell =
-        hf_region_find_inventory(replay->region, image->inventory.inventory_id);
+    uint32_t entry = find_inventory(replay, image->inventory.inventory_id);
     see_date(replay, image->event_at_ns);
-    if (cell != NULL)
-        see_version(&replay->inventories[cell - replay->region->inventories],
-                    image->inventory.version);
+    if (entry != 0)
+        see_version(replay, &replay->inventories[entry - 1], image->inventory.version);
 }
 
-const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record)
+/* ---- records ---- */
+
+static const char *apply(struct hf_replay *replay, const uint8_t *record, uint64_t hash)
 {
     struct hf_image image;
     const char *reason = hf_image_decode(record, &image);
@@ -288,7 +456,7 @@ const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record)
     case HF_IMAGE_INVENTORY:
         return apply_inventory(replay, &image);
     case HF_IMAGE_RESERVATION:
-        return apply_reservation(replay, &image);
+        return apply_reservation(replay, &image, hash);
     case HF_IMAGE_EVENT:
         apply_event(replay, &image);
         return NULL;
@@ -296,60 +464,120 @@ const char *hf_replay_apply(struct hf_replay *replay, const uint8_t *record)
     return "its kind is unknown";
 }
 
-const char *hf_replay_restore(struct hf_replay *replay, const uint8_t *record, uint64_t log_time_ns)
+static const uint8_t *record_at(const uint8_t *records, uint32_t place)
+{
+    return records + (size_t)place * HF_RECORD_BYTES;
+}
+
+/*
+ * Brings into the cache what the records of a group will touch, and tells their hashes. Of any bytes;
+ * all of it are guesses, as the records before a record may change where it belongs.
+ */
+static void look_ahead(const struct hf_replay *replay, const uint8_t *records, uint32_t count,
+                       uint64_t *hashes)
+{
+    const struct hf_region *region = replay->region;
+    uint32_t firsts[GROUP_COUNT];
+    for (uint32_t i = 0; i < count; i++) {
+        struct hf_id id;
+        memcpy(id.bytes, record_at(records, i) + HF_IMAGE_ID, sizeof id.bytes);
+        hashes[i] = hf_hash_id(&id, region->header->hash_seed);
+        hf_table_prefetch_head(region, hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        firsts[i] = hf_load_relaxed(hf_table_head(region, hashes[i]));
+        __builtin_prefetch(&region->reservations[firsts[i]], 1);
+    }
+    /* If the chain's first cell is the one: its terms. If not: the second. */
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hf_reservation_cell *cell = &region->reservations[firsts[i]];
+        uint64_t half;
+        memcpy(&half, record_at(records, i) + HF_IMAGE_ID, sizeof half);
+        if (firsts[i] == 0)
+            continue;
+        if (hf_load_relaxed(&cell->id[0]) != half)
+            __builtin_prefetch(&region->reservations[hf_load_relaxed(&cell->next)], 1);
+        else if ((hf_load_relaxed(&cell->word) & HF_WORD_TERMS) != 0)
+            __builtin_prefetch((const void *)&region->terms[firsts[i]], 1);
+    }
+}
+
+/* The same for their inventories. */
+static void look_ahead_inventories(const struct hf_replay *replay, const uint8_t *records,
+                                   uint32_t count)
+{
+    const struct hf_region *region = replay->region;
+    uint32_t places[GROUP_COUNT];
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t inventory_id = hf_get_u64(record_at(records, i) + HF_IMAGE_INVENTORY_ID);
+        places[i] = hf_region_inventory_place(region, inventory_id);
+        __builtin_prefetch((const void *)&region->inventory_index[places[i]]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t entry = hf_load_relaxed(&region->inventory_index[places[i]]);
+        if (entry != 0)
+            __builtin_prefetch(&replay->inventories[entry - 1], 1);
+    }
+}
+
+const char *hf_replay_apply_all(struct hf_replay *replay, const uint8_t *records, uint32_t count,
+                                uint32_t *fault)
+{
+    uint64_t hashes[GROUP_COUNT];
+    for (uint32_t first = 0; first < count; first += GROUP_COUNT) {
+        const uint8_t *group = record_at(records, first);
+        uint32_t left = count - first, group_count = left < GROUP_COUNT ? left : GROUP_COUNT;
+        look_ahead(replay, group, group_count, hashes);
+        if (hf_load_relaxed(&replay->region->header->inventory_count) > FEW_INVENTORIES)
+            look_ahead_inventories(replay, group, group_count);
+        for (uint32_t i = 0; i < group_count; i++) {
+            const char *reason = apply(replay, record_at(group, i), hashes[i]);
+            if (reason != NULL) {
+                *fault = first + i;
+                return reason;
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *hf_replay_restore_all(struct hf_replay *replay, const uint8_t *records, uint32_t count,
+                                  uint64_t log_time_ns, uint32_t *fault)
 {
     see_date(replay, log_time_ns);
     replay->restoring = true;
-    const char *reason = hf_replay_apply(replay, record);
+    const char *reason = hf_replay_apply_all(replay, records, count, fault);
     replay->restoring = false;
     return reason;
 }
 
 /* ---- what is derived ---- */
 
-static void begin_counters(struct hf_replay *replay, uint32_t number)
+/* The word and the counts of one inventory. False: it has sold more than its limit, which was never
+ * lowered. */
+static bool derive_counters(struct hf_replay *replay, uint32_t number)
 {
     struct hf_inventory_cell *cell = &replay->region->inventories[number];
     const struct hf_replay_inventory *known = &replay->inventories[number];
     struct hf_rules rules;
     hf_inventory_copy_settings(cell, &rules);
-    uint64_t word = hf_word_make((int32_t)rules.settings.sell_limit,
+    uint32_t limit = rules.settings.sell_limit;
+    if (known->units > limit &&
+        (rules.sequence == 1 || known->units - limit > -(int64_t)HF_WORD_AMOUNT_MIN)) {
+        snprintf(replay->reason, sizeof replay->reason,
+                 "inventory %llu would be oversold: its sell limit of %u is less than its "
+                 "reservations hold (NO-OVERSELL)",
+                 (unsigned long long)cell->inventory_id, limit);
+        return false;
+    }
+    uint64_t word = hf_word_make((int32_t)((int64_t)limit - (int64_t)known->units),
                                  known->version + known->unversioned + VERSION_SKIP);
     bool closes = (rules.settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
     if (known->closed ||
         (closes && known->sold_out && is_later(known->sold_out_version, known->settings_version)))
         word |= HF_WORD_SEALED;
     hf_store_relaxed(&cell->word, word);
-}
-
-/* Counts one reservation in its inventory's counters. False: it has more than is left, and the
- * limit was never lowered. */
-static bool derive_from(struct hf_replay *replay, const struct hf_reservation_cell *cell)
-{
-    uint64_t word = hf_load_relaxed(&cell->word);
-    if (!hf_reservation_word_active(word))
-        return true;
-    struct hf_inventory_cell *inventory =
-        &replay->region->inventories[hf_load_relaxed(&cell->inventory)];
-    uint64_t counters = hf_load_relaxed(&inventory->word);
-    uint32_t qty = hf_reservation_word_qty(word);
-    int64_t left = (int64_t)hf_word_available(counters) - qty;
-    struct hf_rules rules;
-    if (left < 0) {
-        hf_inventory_copy_settings(inventory, &rules);
-        if (rules.sequence == 1 || left < HF_WORD_AMOUNT_MIN) {
-            snprintf(replay->reason, sizeof replay->reason,
-                     "inventory %llu would be oversold: its sell limit of %u is less than its "
-                     "reservations hold (NO-OVERSELL)",
-                     (unsigned long long)inventory->inventory_id, rules.settings.sell_limit);
-            return false;
-        }
-    }
-    uint64_t flags = counters & (HF_WORD_SEALED | HF_WORD_WAITING);
-    hf_store_relaxed(&inventory->word,
-                     hf_word_make((int32_t)left, hf_word_version(counters)) | flags);
-    if (hf_reservation_word_state(word) == HF_STATE_HELD)
-        hf_fetch_add_relaxed(&inventory->held, qty);
+    hf_store_relaxed(&cell->held, known->held);
     return true;
 }
 
@@ -366,10 +594,10 @@ static int by_lsn(const void *left, const void *right)
 }
 
 /* Links the lists in the order in which their reservations joined. */
-static const char *link_lists(struct hf_replay *replay, uint32_t count)
+static const char *link_lists(struct hf_replay *replay)
 {
     struct hf_region *region = replay->region;
-    struct waiting *list = malloc(count * sizeof *list);
+    struct waiting *list = malloc(replay->states[HF_STATE_WAITING] * sizeof *list);
     if (list == NULL)
         return "out of memory";
     uint32_t end = hf_table_allotted(region), found = 0;
@@ -378,6 +606,7 @@ static const char *link_lists(struct hf_replay *replay, uint32_t count)
         if (hf_reservation_word_state(hf_load_relaxed(&cell->word)) == HF_STATE_WAITING)
             list[found++] = (struct waiting){.lsn = hf_load_relaxed(&cell->lsn), .number = number};
     }
+    HF_CHECK(found == replay->states[HF_STATE_WAITING]);
     qsort(list, found, sizeof *list, by_lsn);
     for (uint32_t i = 0; i < found; i++) {
         struct hf_reservation_cell *cell = &region->reservations[list[i].number];
@@ -390,17 +619,36 @@ static const char *link_lists(struct hf_replay *replay, uint32_t count)
     return NULL;
 }
 
-/* What was made from what, where the order of the records did not tell it. */
-static void resolve_links(struct hf_replay *replay)
+static uint64_t finished_count(const struct hf_replay *replay)
+{
+    uint64_t all = 0, finished = 0;
+    for (unsigned state = 0; state < HF_REPLAY_STATES; state++) {
+        all += replay->states[state];
+        if (hf_state_is_final(state))
+            finished += replay->states[state];
+    }
+    HF_CHECK(all == replay->reservations);
+    return finished;
+}
+
+/* True if the cell is of the reservation with this id that was made at that date. */
+static bool made_at(const struct hf_region *region, uint32_t number, uint64_t made_at_ns)
+{
+    return number != 0 && hf_load_relaxed(&region->reservations[number].made_at_ns) == made_at_ns;
+}
+
+/* What was made from what, in the snapshot. Ids may have been used again since. */
+static void make_links(struct hf_replay *replay)
 {
     struct hf_region *region = replay->region;
     for (uint32_t i = 0; i < replay->link_count; i++) {
         const struct hf_replay_link *link = &replay->links[i];
         uint32_t number = number_of(region, &link->id);
         uint32_t linked = number_of(region, &link->linked_id);
+        if (!made_at(region, number, link->made_at_ns) || linked == 0 ||
+            hf_load_relaxed(&region->reservations[linked].made_at_ns) >= link->made_at_ns)
+            continue;
         struct hf_reservation_cell *cell = &region->reservations[number];
-        if (number == 0 || linked == 0 || hf_load_relaxed(&cell->made_at_ns) != link->made_at_ns)
-            continue; /* forgotten, the one or the other; maybe its id was used again */
         hf_store_relaxed(&region->terms[number].link, linked);
         hf_store_relaxed(&cell->word, hf_load_relaxed(&cell->word) | HF_WORD_TERMS);
     }
@@ -409,45 +657,90 @@ static void resolve_links(struct hf_replay *replay)
 const char *hf_replay_finish(struct hf_replay *replay)
 {
     struct hf_region *region = replay->region;
-    resolve_links(replay);
+    if (finished_count(replay) != 0)
+        forget_all(replay);
+    make_links(replay);
     uint32_t inventories = hf_load_relaxed(&region->header->inventory_count);
     for (uint32_t i = 0; i < inventories; i++)
-        begin_counters(replay, i);
-    uint32_t end = hf_table_allotted(region), waiting = 0;
-    for (uint32_t number = 1; number <= end; number++) {
-        struct hf_reservation_cell *cell = &region->reservations[number];
-        if (is_forgotten(replay, cell))
-            forget(replay, number);
-        if (!derive_from(replay, cell))
+        if (!derive_counters(replay, i))
             return replay->reason;
-        waiting += hf_reservation_word_state(hf_load_relaxed(&cell->word)) == HF_STATE_WAITING;
-    }
     hf_table_return(region, &replay->allotment);
-    return waiting == 0 ? NULL : link_lists(replay, waiting);
+    return replay->states[HF_STATE_WAITING] == 0 ? NULL : link_lists(replay);
+}
+
+/* Deadline or retention is filed, if there is one. */
+static void file(struct hf_engine *engine, uint32_t number, uint32_t *terms_ready)
+{
+    struct hf_region *region = &engine->region;
+    const struct hf_reservation_cell *cell = &region->reservations[number];
+    enum hf_state state = hf_reservation_word_state(hf_load_relaxed(&cell->word));
+    bool is_final = hf_state_is_final(state);
+    if (!is_final && state != HF_STATE_HELD)
+        return;
+    ready_terms(region, number, terms_ready);
+    if (is_final)
+        hf_store_relaxed(&region->terms[number].due_ns,
+                         hf_retention_end_ns(engine, hf_load_relaxed(&cell->changed_at_ns)));
+    hf_timer_arm_alone(&engine->timer, number);
+}
+
+static bool is_to_be_counted(const struct hf_region *region, uint32_t number)
+{
+    const struct hf_reservation_cell *cell = &region->reservations[number];
+    const struct hf_inventory_cell *inventory =
+        &region->inventories[hf_load_relaxed(&cell->inventory)];
+    return hf_reservation_word_active(hf_load_relaxed(&cell->word)) &&
+           (hf_load_relaxed(&inventory->rules) & HF_RULE_COUNTED) != 0;
+}
+
+/* Counts those that are to be, of `count` reservations from `first` on. False: out of memory. */
+static bool count_group(struct hf_engine *engine, uint32_t first, uint32_t count)
+{
+    const struct hf_reservation_cell *cells = engine->region.reservations;
+    uint32_t numbers[GROUP_COUNT], found = 0;
+    for (uint32_t number = first; number < first + count; number++) {
+        if (!is_to_be_counted(&engine->region, number))
+            continue;
+        numbers[found++] = number;
+        hf_customers_prefetch_head(&engine->customers, hf_load_relaxed(&cells[number].inventory),
+                                   hf_load_relaxed(&cells[number].customer_id));
+    }
+    for (uint32_t i = 0; i < found; i++)
+        hf_customers_prefetch_cell(&engine->customers,
+                                   hf_load_relaxed(&cells[numbers[i]].inventory),
+                                   hf_load_relaxed(&cells[numbers[i]].customer_id));
+    for (uint32_t i = 0; i < found; i++)
+        if (!hf_setting_count_one(engine, numbers[i]))
+            return false;
+    return true;
+}
+
+/* False: out of memory. */
+static bool count_customers(struct hf_engine *engine)
+{
+    uint32_t end = hf_table_allotted(&engine->region);
+    for (uint32_t first = 1; first <= end; first += GROUP_COUNT) {
+        uint32_t left = end + 1 - first;
+        if (!count_group(engine, first, left < GROUP_COUNT ? left : GROUP_COUNT))
+            return false;
+    }
+    return true;
 }
 
 bool hf_replay_start_engine(const struct hf_replay *replay, struct hf_engine *engine)
 {
     struct hf_region *region = &engine->region;
     engine->recovered_log_time_ns = replay->log_time_ns;
-    uint32_t end = hf_table_allotted(region);
-    for (uint32_t number = 1; number <= end; number++) {
-        struct hf_reservation_cell *cell = &region->reservations[number];
-        enum hf_state state = hf_reservation_word_state(hf_load_relaxed(&cell->word));
-        if (hf_state_is_final(state))
-            hf_store_relaxed(&region->terms[number].due_ns,
-                             hf_retention_end_ns(engine, hf_load_relaxed(&cell->changed_at_ns)));
-        if (hf_state_is_final(state) || state == HF_STATE_HELD)
-            hf_timer_arm(&engine->timer, number);
-        struct hf_inventory_cell *inventory =
-            &region->inventories[hf_load_relaxed(&cell->inventory)];
-        if (hf_state_is_active(state) &&
-            (hf_load_relaxed(&inventory->rules) & HF_RULE_COUNTED) != 0 &&
-            !hf_setting_count_one(engine, number))
-            return false;
+    if (replay->states[HF_STATE_HELD] + finished_count(replay) != 0) {
+        uint32_t end = hf_table_allotted(region), terms_ready = replay->terms_ready;
+        for (uint32_t number = 1; number <= end; number++)
+            file(engine, number, &terms_ready);
     }
     uint32_t inventories = hf_load_relaxed(&region->header->inventory_count);
-    for (uint32_t i = 0; i < inventories; i++)
+    bool counted = false;
+    for (uint32_t i = 0; i < inventories; i++) {
         region->inventories[i].count_next = UINT32_MAX; /* see setting.c */
-    return true;
+        counted |= (hf_load_relaxed(&region->inventories[i].rules) & HF_RULE_COUNTED) != 0;
+    }
+    return !counted || count_customers(engine);
 }

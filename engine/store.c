@@ -19,24 +19,40 @@ static void end_process(void *context, const char *text)
     _exit(EXIT_LOG_FAILED);
 }
 
-static const char *replay_record(void *context, const uint8_t *record)
+/* What the log calls back with. */
+struct recovery {
+    struct hf_replay *replay;
+    struct hf_store_phases *phases;
+};
+
+static const char *replay_records(void *context, const uint8_t *records, uint32_t count,
+                                  uint32_t *fault)
 {
-    return hf_replay_apply(context, record);
+    const struct recovery *recovery = context;
+    uint64_t started_ns = hf_monotonic_now_ns();
+    const char *reason = hf_replay_apply_all(recovery->replay, records, count, fault);
+    recovery->phases->replay_ns += hf_monotonic_now_ns() - started_ns;
+    return reason;
 }
 
-static const char *restore_record(void *context, const uint8_t *record, uint64_t log_time_ns)
+static const char *restore_records(void *context, const uint8_t *records, uint32_t count,
+                                   uint64_t log_time_ns, uint32_t *fault)
 {
-    return hf_replay_restore(context, record, log_time_ns);
-}
-
-static void announce_record(void *context, const uint8_t *record)
-{
-    hf_replay_prefetch(context, record);
+    const struct recovery *recovery = context;
+    uint64_t started_ns = hf_monotonic_now_ns();
+    const char *reason =
+        hf_replay_restore_all(recovery->replay, records, count, log_time_ns, fault);
+    recovery->phases->replay_ns += hf_monotonic_now_ns() - started_ns;
+    return reason;
 }
 
 static const char *end_replay(void *context)
 {
-    return hf_replay_finish(context);
+    const struct recovery *recovery = context;
+    uint64_t started_ns = hf_monotonic_now_ns();
+    const char *reason = hf_replay_finish(recovery->replay);
+    recovery->phases->derive_ns = hf_monotonic_now_ns() - started_ns;
+    return reason;
 }
 
 static int explain_region(int result, const struct hf_store_options *options, char *error)
@@ -56,6 +72,7 @@ static int explain_region(int result, const struct hf_store_options *options, ch
 static int recover(struct hf_store *store, const struct hf_store_options *options,
                    struct hf_replay *replay, char *error)
 {
+    struct recovery recovery = {.replay = replay, .phases = &store->phases};
     struct hf_log_options log_options = {
         .directory = options->directory,
         .io = options->io,
@@ -69,11 +86,10 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         .on_failure = options->on_failure != NULL ? options->on_failure : end_process,
         .failure_context = options->failure_context,
         .progress = options->progress,
-        .replay = replay_record,
-        .restore = restore_record,
-        .announce = announce_record,
+        .replay = replay_records,
+        .restore = restore_records,
         .replay_end = end_replay,
-        .replay_context = replay,
+        .replay_context = &recovery,
     };
     uint64_t started_ns = hf_monotonic_now_ns();
     int result = hf_log_open(&store->log, &log_options, error);
@@ -81,6 +97,7 @@ static int recover(struct hf_store *store, const struct hf_store_options *option
         return result;
     store->recovered_reservations = replay->reservations;
     store->recovery_ns = hf_monotonic_now_ns() - started_ns - store->log.disk.probe_ns;
+    store->phases.read_ns = store->recovery_ns - store->phases.replay_ns - store->phases.derive_ns;
     return 0;
 }
 
@@ -90,6 +107,7 @@ static int start_engine(struct hf_store *store, const struct hf_store_options *o
                         const struct hf_replay *replay)
 {
     struct hf_actor actor;
+    uint64_t started_ns = hf_monotonic_now_ns();
     int result = hf_engine_init(&store->engine, replay->region, options->retain_ns,
                                 hf_server_clock_now_ns(&store->log.clock));
     if (result != 0)
@@ -104,6 +122,7 @@ static int start_engine(struct hf_store *store, const struct hf_store_options *o
     hf_waiting_serve_lists(&actor);
     hf_actor_exit(&actor);
     hf_actor_close(&actor);
+    store->phases.start_ns = hf_monotonic_now_ns() - started_ns;
     return 0;
 }
 

@@ -36,12 +36,21 @@ struct hf_store_options {
     struct hf_progress *progress; /* of the recovery, or NULL; cancelled, it ends with -ECANCELED */
 };
 
+/* Where the time of a start went. */
+struct hf_store_phases {
+    uint64_t read_ns;   /* locks, files, reading, checksums, the first block of the run */
+    uint64_t replay_ns; /* records applied */
+    uint64_t derive_ns; /* what follows from the records: counters, lists, what is forgotten */
+    uint64_t start_ns;  /* the engine: deadlines and retentions filed, customers counted */
+};
+
 struct hf_store {
     struct hf_log log;
     struct hf_engine engine;
     struct hf_snapshotter *snapshotter;
     uint64_t recovered_reservations;
     uint64_t recovery_ns; /* reading, replaying and deriving; without the probe of the disk */
+    struct hf_store_phases phases;
     uint64_t started_at_ns;
 };
 

@@ -119,6 +119,17 @@ static inline _Atomic uint32_t *hf_table_head(const struct hf_region *region, ui
     return &region->index[hash & (region->header->index_count - 1)];
 }
 
+/* For one thread before there are others (replay): puts the free cell, which was filled, at the head
+ * of the chain of its id, and takes it out of stock. No CAS: 20 cycles less. */
+static inline void hf_table_insert_alone(struct hf_region *region, uint64_t hash,
+                                         struct hf_allotment *allotment)
+{
+    _Atomic uint32_t *head = hf_table_head(region, hash);
+    /* Relaxed, all: as nobody else is there. */
+    hf_store_relaxed(&region->reservations[allotment->next].next, hf_load_relaxed(head));
+    hf_store_relaxed(head, allotment->next++);
+}
+
 /* The free cell that the next hf_chain_insert() will insert: fill it, its word included. */
 static inline struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
                                                              const struct hf_allotment *allotment)
@@ -129,23 +140,12 @@ static inline struct hf_reservation_cell *hf_table_free_cell(struct hf_region *r
 /* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
 uint32_t hf_table_allotted(const struct hf_region *region);
 
-/*
- * Brings what a lookup will touch into the cache: first the head of the chain, and some time later,
- * when that is there, the chain's first cell. (Always inlined: a call to a function that only
- * prefetches is optimized away by gcc, as it has no result.)
- */
+/* Brings the head of the chain into the cache. (Always inlined: a call to a function that only
+ * prefetches is optimized away by gcc, as it has no result.) */
 __attribute__((always_inline)) static inline void
 hf_table_prefetch_head(const struct hf_region *region, uint64_t hash)
 {
     __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)], 1);
-}
-
-__attribute__((always_inline)) static inline void
-hf_table_prefetch_cell(const struct hf_region *region, uint64_t hash)
-{
-    /* Relaxed: a guess at what the lookup will find. */
-    uint32_t head = hf_load_relaxed(&region->index[hash & (region->header->index_count - 1)]);
-    __builtin_prefetch((const void *)&region->reservations[head & ~HF_HEAD_TAKEN]);
 }
 
 #endif

@@ -128,6 +128,16 @@ static void list(struct level *level, uint64_t position)
     }
 }
 
+/* The same before others know the timer. */
+static void list_alone(struct level *level, uint64_t position)
+{
+    _Atomic uint64_t *place = &level->listed[position / GROUP % GROUPS];
+    uint64_t lap = position / BUCKETS << 32, bit = 1ull << position % GROUP;
+    uint64_t listed = hf_load_relaxed(place);
+    /* Relaxed, both. No word is of a later lap: nothing has passed yet. */
+    hf_store_relaxed(place, ((listed & LAP_MASK) == lap ? listed : lap) | bit);
+}
+
 /* A listed position, the first of `from` .. `last`, or a later one; NO_TICK: none. `from` may be
  * behind `passed`: then words of the next lap are read for what they say. */
 static uint64_t first_listed(const struct level *level, uint64_t from, uint64_t last)
@@ -309,6 +319,27 @@ bool hf_timer_arm(struct hf_timer *timer, uint32_t number)
         return false;
     /* Relaxed: ours, or what a later owner made of it. An older one is filed again when popped. */
     return push(timer, number, tick_of_due(hf_load_relaxed(&terms->due_ns)));
+}
+
+void hf_timer_arm_alone(struct hf_timer *timer, uint32_t number)
+{
+    HF_CHECK(number != 0);
+    struct hf_timer_wheel *wheel = timer->wheel;
+    struct hf_terms *terms = &timer->terms[number];
+    /* Relaxed, all: nobody else is there; whoever makes others know the timer releases it. */
+    if (hf_load_relaxed(&terms->armed) != 0)
+        return;
+    uint64_t tick = tick_of_due(hf_load_relaxed(&terms->due_ns));
+    uint64_t gate = hf_load_relaxed(&wheel->cursors[0].gate);
+    struct place place = find_place(wheel, tick > gate ? tick : gate + 1);
+    struct level *level = &wheel->levels[place.level];
+    _Atomic uint64_t *bucket = &level->heads[place.position % BUCKETS];
+    HF_CHECK(place.position > hf_load_relaxed(&wheel->cursors[place.level].gate));
+    uint64_t head = hf_load_relaxed(bucket);
+    hf_store_relaxed(&terms->armed, 1);
+    hf_store_relaxed(&terms->timer_next, (uint32_t)head);
+    hf_store_relaxed(bucket, changed_head(head, number));
+    list_alone(level, place.position);
 }
 
 uint32_t hf_timer_pop(struct hf_timer *timer, uint64_t now_ns, uint32_t *budget, bool *wake)

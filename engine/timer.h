@@ -83,6 +83,10 @@ void hf_timer_close(struct hf_timer *timer);
  */
 bool hf_timer_arm(struct hf_timer *timer, uint32_t number);
 
+/* The same for one thread alone, before others know the timer: without an instruction that locks, as
+ * recovery files millions. Nobody sleeps yet. */
+void hf_timer_arm_alone(struct hf_timer *timer, uint32_t number);
+
 /*
  * Takes out one entry that is due (due_ns <= now_ns) and whose tick has passed; 0: there is none.
  * Its `armed` is cleared before this returns: the caller then loads the reservation's word and

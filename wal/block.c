@@ -12,7 +12,11 @@
  */
 #include "wal/block.h"
 
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h> /* XXH3 as wide as this processor has it: half the time on cold bytes */
+#else
 #include <xxhash.h>
+#endif
 
 #include "base/bytes.h"
 #include "base/check.h"

@@ -36,6 +36,8 @@ enum hf_log_writes {
 };
 
 struct hf_io {
+    bool concurrent; /* threads may call at once: the reader may read ahead (wal/read_ahead.h) */
+
     /* Opens `name` in `directory`. Returns a descriptor. */
     int (*open_file)(struct hf_io *io, const char *directory, const char *name,
                      enum hf_io_open_mode mode);

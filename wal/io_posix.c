@@ -288,6 +288,7 @@ static int posix_list(struct hf_io *io, const char *directory,
 }
 
 static struct hf_io posix_io = {
+    .concurrent = true,
     .open_file = posix_open_file,
     .close_file = posix_close_file,
     .read_at = posix_read_at,

@@ -45,14 +45,13 @@ struct hf_log_options {
     void *failure_context;
     struct hf_progress *progress; /* of the recovery, or NULL. Cancelled: -ECANCELED */
 
-    /* Called with each record of the log, in the order of the LSNs. NULL, or why it cannot be. */
-    const char *(*replay)(void *context, const uint8_t *record);
-    /* Called some records before a record is replayed, so that it can be prefetched for. Or NULL.
-     */
-    void (*announce)(void *context, const uint8_t *record);
+    /* Called with the records of the log, `count` of them (not 0) at a time, in the order of the LSNs.
+     * NULL, or why one of them cannot be: then *fault is its place among these. */
+    const char *(*replay)(void *context, const uint8_t *records, uint32_t count, uint32_t *fault);
     /* Called with the records of a snapshot first, if there is one, likewise; the newest date in the
      * log up to there is `log_time_ns`. */
-    const char *(*restore)(void *context, const uint8_t *record, uint64_t log_time_ns);
+    const char *(*restore)(void *context, const uint8_t *records, uint32_t count,
+                           uint64_t log_time_ns, uint32_t *fault);
     /* Called after the last one, before anything is written. NULL, or why the log cannot be right.
      */
     const char *(*replay_end)(void *context);

@@ -9,8 +9,13 @@
  * that block was durable; so whoever has read the attestation, and then still finds the block bad,
  * has found damage and not a race.
  *
- * Memory is one buffer of BUFFER_BYTES, which holds a piece of the segment that is open. It is
- * larger than any block, so a block is always whole in it.
+ * Memory is two buffers that take turns: while one holds the piece of the segment that is being
+ * looked at, the piece behind it, which may be the begin of the next segment, is read into the other
+ * (wal/read_ahead.h). A block that reaches into the next piece is put together there: in front of a
+ * buffer there is room for what is left of the one before, as a block is smaller than that room.
+ *
+ * What is read ahead is a little older than when it is looked at. Beside a live server that changes
+ * nothing: pieces are read in their order, and what is looked at again is read again.
  */
 #include "wal/reader.h"
 
@@ -23,13 +28,17 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "wal/io.h"
+#include "wal/read_ahead.h"
 #include "wal/segment_header.h"
 
-#define BUFFER_BYTES (4u << 20)
+#define PIECE_BYTES  (4u << 20) /* one read */
+#define ROOM_BYTES   (2u << 20) /* in front of a piece, which stays aligned to huge pages */
+#define BUFFER_BYTES (ROOM_BYTES + PIECE_BYTES)
 #define WINDOW_BYTES ((uint64_t)HF_MAX_INFLIGHT * HF_MAX_BLOCK_BYTES)
 #define REASON_BYTES 160
 
-_Static_assert(BUFFER_BYTES >= 2 * HF_MAX_BLOCK_BYTES, "a block fits behind what is kept");
+_Static_assert(ROOM_BYTES >= HF_MAX_BLOCK_BYTES, "what is left of a block fits");
+_Static_assert(PIECE_BYTES >= HF_MAX_BLOCK_BYTES, "and one piece behind it makes it whole");
 
 struct place {
     uint64_t segment;
@@ -42,12 +51,19 @@ struct hf_reader {
     bool direct;
     struct hf_log_files files;
 
-    /* The open segment, and which bytes of it the buffer holds. */
+    /* The open segment, and which bytes of it are in memory: in buffers[which], to its end. */
     int file; /* -1: none */
     uint64_t segment;
-    uint8_t *buffer;
-    uint64_t buffer_offset;
-    size_t buffer_bytes;
+    uint8_t *buffers[2];
+    unsigned which;
+    const uint8_t *held;
+    uint64_t held_offset;
+    size_t held_bytes;
+
+    /* What is read ahead, into the other buffer. */
+    struct hf_read_ahead ahead;
+    struct place ahead_place;
+    int ahead_file; /* of a segment that is not entered yet; -1: there is none */
 
     struct place next;     /* where the log must go on */
     struct hf_block last;  /* the block before; all zero before the first */
@@ -94,40 +110,91 @@ static bool finish_unreadable(struct hf_reader *reader, struct place place, cons
 
 /* ---- the bytes of a segment ------------------------------------------------------------- */
 
+static void drop_ahead(struct hf_reader *reader)
+{
+    hf_read_ahead_drop(&reader->ahead);
+    if (reader->ahead_file >= 0)
+        reader->io->close_file(reader->io, reader->ahead_file);
+    reader->ahead_file = -1;
+}
+
 static void leave_segment(struct hf_reader *reader)
 {
+    if (reader->ahead_file < 0)
+        drop_ahead(reader); /* it is of this file */
     if (reader->file >= 0)
         reader->io->close_file(reader->io, reader->file);
     reader->file = -1;
-    reader->buffer_bytes = 0;
+    reader->held_bytes = 0;
+}
+
+static size_t piece_bytes(const struct hf_reader *reader, uint64_t offset)
+{
+    uint64_t left = reader->files.segment_bytes - offset;
+    return left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+}
+
+/* A file of the log, or -errno. */
+static int open_segment(struct hf_reader *reader, uint64_t number)
+{
+    char name[HF_SEGMENT_NAME_BYTES];
+    hf_segment_name_format(number, name);
+    return reader->io->open_file(reader->io, reader->directory, name,
+                                 reader->direct ? HF_IO_READ_DIRECT : HF_IO_READ);
+}
+
+/* Begins to read what stands behind the bytes that are held. What is wrong there is told when it is
+ * looked at. */
+static void begin_ahead(struct hf_reader *reader)
+{
+    struct place place = {reader->segment, reader->held_offset + reader->held_bytes};
+    int file = reader->file;
+    if (place.offset == reader->files.segment_bytes) {
+        if (place.segment >= reader->files.last_segment)
+            return;
+        place = (struct place){place.segment + 1, 0};
+        file = reader->ahead_file = open_segment(reader, place.segment);
+        if (file < 0)
+            return;
+    }
+    reader->ahead_place = place;
+    hf_read_ahead_begin(&reader->ahead, file, reader->buffers[!reader->which] + ROOM_BYTES,
+                        piece_bytes(reader, place.offset), place.offset);
+}
+
+/* Reads the piece at `place` into the buffer that is not in use, unless that has begun already. */
+static ssize_t read_piece(struct hf_reader *reader, struct place place, uint8_t *piece)
+{
+    bool begun = reader->ahead.begun && reader->ahead_place.segment == place.segment &&
+                 reader->ahead_place.offset == place.offset;
+    if (begun)
+        return hf_read_ahead_end(&reader->ahead);
+    drop_ahead(reader);
+    return reader->io->read_at(reader->io, reader->file, piece, piece_bytes(reader, place.offset),
+                               place.offset);
 }
 
 /*
- * The bytes at `offset` of the open segment, in memory until the next call. Reads as much ahead as
- * the buffer holds. NULL: the reader has ended.
+ * The bytes at `offset` of the open segment, in memory until the next call. Reads as much as a piece,
+ * if need be, and begins to read the next. NULL: the reader has ended.
  */
 static const uint8_t *load(struct hf_reader *reader, uint64_t offset, size_t bytes)
 {
-    uint64_t end = reader->buffer_offset + reader->buffer_bytes;
-    bool starts_within = offset >= reader->buffer_offset && offset < end;
+    uint64_t end = reader->held_offset + reader->held_bytes;
+    bool starts_within = offset >= reader->held_offset && offset < end;
     if (starts_within && offset + bytes <= end)
-        return reader->buffer + (offset - reader->buffer_offset);
+        return reader->held + (offset - reader->held_offset);
 
     size_t kept = starts_within ? (size_t)(end - offset) : 0;
-    if (kept != 0)
-        memmove(reader->buffer, reader->buffer + (offset - reader->buffer_offset), kept);
-    uint64_t left = reader->files.segment_bytes - offset - kept;
-    size_t wanted = left < BUFFER_BYTES - kept ? (size_t)left : BUFFER_BYTES - kept;
-    ssize_t count =
-        reader->io->read_at(reader->io, reader->file, reader->buffer + kept, wanted, offset + kept);
-    reader->buffer_offset = offset;
-    reader->buffer_bytes = 0;
+    uint8_t *piece = reader->buffers[!reader->which] + ROOM_BYTES;
     struct place place = {reader->segment, offset + kept};
+    ssize_t count = read_piece(reader, place, piece);
+    reader->held_bytes = 0;
     if (count < 0) {
         finish_unreadable(reader, place, "read", (int)count);
         return NULL;
     }
-    if ((size_t)count != wanted) {
+    if ((size_t)count != piece_bytes(reader, place.offset)) {
         char name[HF_SEGMENT_NAME_BYTES];
         hf_segment_name_format(place.segment, name);
         finish(reader, HF_READ_CORRUPT, place,
@@ -136,8 +203,15 @@ static const uint8_t *load(struct hf_reader *reader, uint64_t offset, size_t byt
                (unsigned long long)reader->files.segment_bytes);
         return NULL;
     }
-    reader->buffer_bytes = kept + wanted;
-    return reader->buffer;
+    HF_CHECK(kept <= ROOM_BYTES && bytes <= kept + (size_t)count);
+    if (kept != 0)
+        memcpy(piece - kept, reader->held + (offset - reader->held_offset), kept);
+    reader->held = piece - kept;
+    reader->held_offset = offset;
+    reader->held_bytes = kept + (size_t)count;
+    reader->which = !reader->which;
+    begin_ahead(reader);
+    return reader->held;
 }
 
 /* The first segment's size is the size of all. */
@@ -200,8 +274,14 @@ static bool enter_segment(struct hf_reader *reader, uint64_t number)
     struct place place = {number, 0};
     char name[HF_SEGMENT_NAME_BYTES];
     hf_segment_name_format(number, name);
-    int file = reader->io->open_file(reader->io, reader->directory, name,
-                                     reader->direct ? HF_IO_READ_DIRECT : HF_IO_READ);
+    int file;
+    if (reader->ahead_file >= 0 && reader->ahead_place.segment == number) {
+        file = reader->ahead_file;
+        reader->ahead_file = -1;
+    } else {
+        drop_ahead(reader);
+        file = open_segment(reader, number);
+    }
     if (file == -ENOENT)
         return finish(reader, HF_READ_CORRUPT, place,
                       "%s at 0: the segment is missing, segments %llu to %llu were expected", name,
@@ -440,7 +520,7 @@ static enum hf_read decide_end(struct hf_reader *reader, enum standing standing,
         if (tail.used_bytes == 0)
             return conclude(reader, &tail, found);
     }
-    if (!enter_segment(reader, reader->next.segment))
+    if (!enter_segment(reader, reader->next.segment)) /* reads it again: no read ahead is of it */
         return reader->end;
     char found_again[REASON_BYTES];
     enum standing again = judge(reader, view, found_again);
@@ -562,11 +642,13 @@ int hf_reader_open(struct hf_io *io, const char *directory, bool direct,
         .directory = strdup(directory),
         .direct = direct,
         .file = -1,
-        .buffer = aligned_alloc(HF_BLOCK_ALIGN_BYTES, BUFFER_BYTES),
+        .ahead_file = -1,
+        .buffers = {hf_read_buffer_map(BUFFER_BYTES), hf_read_buffer_map(BUFFER_BYTES)},
         .end = HF_READ_BLOCK,
     };
+    hf_read_ahead_init(&reader->ahead, io);
     int result = -ENOMEM;
-    if (reader->directory == NULL || reader->buffer == NULL)
+    if (reader->directory == NULL || reader->buffers[0] == NULL || reader->buffers[1] == NULL)
         goto close_reader;
     result = find_log(reader, start != NULL ? start : &whole);
     *finding = reader->finding;
@@ -583,8 +665,11 @@ void hf_reader_close(struct hf_reader *reader)
 {
     if (reader == NULL)
         return;
+    drop_ahead(reader);
     leave_segment(reader);
-    free(reader->buffer);
+    hf_read_ahead_close(&reader->ahead);
+    hf_read_buffer_unmap(reader->buffers[0], BUFFER_BYTES);
+    hf_read_buffer_unmap(reader->buffers[1], BUFFER_BYTES);
     free(reader->directory);
     free(reader);
 }

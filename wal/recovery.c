@@ -13,9 +13,6 @@
 #include "wal/segment_header.h"
 #include "wal/snapshot.h"
 
-/* How many records before it is replayed a record is announced. */
-#define ANNOUNCED_RECORDS 16
-
 #define ZERO_CHUNK_BYTES (1u << 20)
 
 /* Snapshots that are looked at: two are kept, and there may be leftovers. */
@@ -55,25 +52,19 @@ static void advance_tail(struct hf_log_tail *tail, const struct hf_block *block)
 static int replay_block(const struct hf_log_options *options, const struct hf_block_view *view,
                         char *error)
 {
-    if (options->announce != NULL)
-        for (uint32_t i = 0; i < ANNOUNCED_RECORDS && i < view->header.record_count; i++)
-            options->announce(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
-    for (uint32_t i = 0; i < view->header.record_count; i++) {
-        uint32_t ahead = i + ANNOUNCED_RECORDS;
-        if (options->announce != NULL && ahead < view->header.record_count)
-            options->announce(options->replay_context,
-                              view->records + (size_t)ahead * HF_RECORD_BYTES);
-        const char *reason =
-            options->replay(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES);
-        if (reason != NULL)
-            return hf_log_explain(error, -EBADMSG,
-                                  "the record with LSN %llu in segment %llu of %s cannot "
-                                  "be replayed: %s; look closer with: holdfast-wal verify %s",
-                                  (unsigned long long)(view->header.first_lsn + i),
-                                  (unsigned long long)view->header.segment, options->directory,
-                                  reason, options->directory);
-    }
-    return 0;
+    if (view->header.record_count == 0)
+        return 0;
+    uint32_t fault = 0;
+    const char *reason =
+        options->replay(options->replay_context, view->records, view->header.record_count, &fault);
+    if (reason == NULL)
+        return 0;
+    return hf_log_explain(error, -EBADMSG,
+                          "the record with LSN %llu in segment %llu of %s cannot be replayed: %s; "
+                          "look closer with: holdfast-wal verify %s",
+                          (unsigned long long)view->header.first_lsn + fault,
+                          (unsigned long long)view->header.segment, options->directory, reason,
+                          options->directory);
 }
 
 /* ---- progress ---- */
@@ -232,19 +223,17 @@ static int restore_group(const struct hf_log_options *options,
                          const struct hf_snapshot_header *header,
                          const struct hf_snapshot_view *view, char *error)
 {
-    for (uint32_t i = 0; i < view->record_count; i++) {
-        const char *reason =
-            options->restore(options->replay_context, view->records + (size_t)i * HF_RECORD_BYTES,
-                             header->log_time_ns);
-        if (reason != NULL)
-            return hf_log_explain(error, -EBADMSG,
-                                  "record %llu of the snapshot up to LSN %llu in %s cannot be "
-                                  "restored: %s; look closer with: holdfast-wal verify %s",
-                                  (unsigned long long)view->first + i,
-                                  (unsigned long long)header->last_lsn, options->directory, reason,
-                                  options->directory);
-    }
-    return 0;
+    uint32_t fault = 0;
+    const char *reason = options->restore(options->replay_context, view->records,
+                                          view->record_count, header->log_time_ns, &fault);
+    if (reason == NULL)
+        return 0;
+    return hf_log_explain(
+        error, -EBADMSG,
+        "record %llu of the snapshot up to LSN %llu in %s cannot be restored: %s; "
+        "look closer with: holdfast-wal verify %s",
+        (unsigned long long)view->first + fault, (unsigned long long)header->last_lsn,
+        options->directory, reason, options->directory);
 }
 
 /* Where the log goes on behind a snapshot. */

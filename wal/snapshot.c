@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "wal/block.h"
 #include "wal/io.h"
+#include "wal/read_ahead.h"
 
 #define REASON_BYTES 160
 
@@ -25,10 +26,12 @@ struct hf_snapshot {
     struct hf_snapshot_header header; /* all zero until it was judged */
 
     uint8_t *buffer; /* HF_SNAPSHOT_READ_GROUPS groups, or all that there are: read at once */
-    uint64_t index;  /* of the next group */
-    uint64_t offset; /* where it stands */
-    uint64_t previous_hash;    /* header_hash of the one before */
-    enum hf_snapshot_read end; /* HF_SNAPSHOT_RIGHT: not there yet */
+    uint8_t *other;  /* as large, for what comes next; NULL: that was the last */
+    struct hf_read_ahead ahead; /* into it */
+    uint64_t index;             /* of the next group */
+    uint64_t offset;            /* where it stands */
+    uint64_t previous_hash;     /* header_hash of the one before */
+    enum hf_snapshot_read end;  /* HF_SNAPSHOT_RIGHT: not there yet */
     struct hf_snapshot_finding finding;
 };
 
@@ -56,11 +59,19 @@ static enum hf_snapshot_read finish_unreadable(struct hf_snapshot *snapshot, uin
     return finish(snapshot, HF_SNAPSHOT_ERROR, offset, "cannot %s: %s", what, strerror(-error));
 }
 
-/* Reads `bytes` at `offset` into `buffer`. READ, or the end. */
+/* Reads `bytes` at `offset` into `buffer`, or takes what was read ahead. READ, or the end. */
 static enum hf_snapshot_read load(struct hf_snapshot *snapshot, size_t bytes, uint64_t offset)
 {
-    ssize_t count =
-        snapshot->io->read_at(snapshot->io, snapshot->file, snapshot->buffer, bytes, offset);
+    ssize_t count;
+    if (snapshot->ahead.begun) {
+        uint8_t *buffer = snapshot->buffer;
+        snapshot->buffer = snapshot->other;
+        snapshot->other = buffer;
+        count = hf_read_ahead_end(&snapshot->ahead);
+    } else {
+        count =
+            snapshot->io->read_at(snapshot->io, snapshot->file, snapshot->buffer, bytes, offset);
+    }
     if (count < 0)
         return finish_unreadable(snapshot, offset, "read", (int)count);
     if ((size_t)count != bytes)
@@ -142,6 +153,7 @@ enum hf_snapshot_read hf_snapshot_open(struct hf_io *io, const char *directory, 
         .offset = HF_SNAPSHOT_HEADER_BYTES,
         .end = HF_SNAPSHOT_RIGHT,
     };
+    hf_read_ahead_init(&snapshot->ahead, io);
     hf_snapshot_name_format(last_lsn, snapshot->name);
     enum hf_snapshot_read read = enter(snapshot, directory, direct);
     *finding = snapshot->finding;
@@ -156,13 +168,35 @@ void hf_snapshot_close(struct hf_snapshot *snapshot)
 {
     if (snapshot == NULL)
         return;
+    hf_read_ahead_close(&snapshot->ahead);
     if (snapshot->file >= 0)
         snapshot->io->close_file(snapshot->io, snapshot->file);
     free(snapshot->buffer);
+    free(snapshot->other);
     free(snapshot);
 }
 
 /* ---- groups ----------------------------------------------------------------------------- */
+
+/* How much is read at once from this offset on. */
+static size_t piece_bytes(const struct hf_snapshot *snapshot, uint64_t offset)
+{
+    uint64_t left = snapshot->header.file_bytes - offset;
+    return left < HF_SNAPSHOT_READ_BYTES ? (size_t)left : HF_SNAPSHOT_READ_BYTES;
+}
+
+/* Begins to read the piece at this offset, if there is one. If memory does not suffice for that, it
+ * is read when its turn comes. */
+static void begin_ahead(struct hf_snapshot *snapshot, uint64_t offset)
+{
+    if (offset == snapshot->header.file_bytes)
+        return;
+    if (snapshot->other == NULL)
+        snapshot->other = aligned_alloc(HF_BLOCK_ALIGN_BYTES, HF_SNAPSHOT_READ_BYTES);
+    if (snapshot->other != NULL)
+        hf_read_ahead_begin(&snapshot->ahead, snapshot->file, snapshot->other,
+                            piece_bytes(snapshot, offset), offset);
+}
 
 /* The next group's place in memory; if none is left of the last read, reads as many as there is
  * room for. NULL: the reading has ended. */
@@ -170,10 +204,10 @@ static const uint8_t *load_group(struct hf_snapshot *snapshot)
 {
     size_t place = (size_t)(snapshot->index % HF_SNAPSHOT_READ_GROUPS);
     if (place == 0) {
-        uint64_t left = snapshot->header.file_bytes - snapshot->offset;
-        size_t bytes = left < HF_SNAPSHOT_READ_BYTES ? (size_t)left : HF_SNAPSHOT_READ_BYTES;
+        size_t bytes = piece_bytes(snapshot, snapshot->offset);
         if (load(snapshot, bytes, snapshot->offset) != HF_SNAPSHOT_RIGHT)
             return NULL;
+        begin_ahead(snapshot, snapshot->offset + bytes);
     }
     return snapshot->buffer + place * HF_SNAPSHOT_GROUP_BYTES;
 }

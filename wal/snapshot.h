@@ -11,8 +11,8 @@
  * It never writes, takes no lock, and may run beside a live server: a snapshot never changes once
  * it has its name. It may be removed meanwhile; what is open can be read to its end all the same.
  *
- * Reads are large and, with `direct`, past the page cache. Memory: HF_SNAPSHOT_READ_BYTES, less if
- * the file is smaller.
+ * Reads are large, ahead of what is given (wal/read_ahead.h), and, with `direct`, past the page
+ * cache. Memory: twice HF_SNAPSHOT_READ_BYTES; less if the file is smaller than that.
  */
 #ifndef HF_WAL_SNAPSHOT_H
 #define HF_WAL_SNAPSHOT_H

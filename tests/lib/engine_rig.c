@@ -103,9 +103,8 @@ const char *hf_rig_recover(struct hf_rig *rig, uint32_t records)
     create_region(&rig->options, &region);
     HF_CHECK(hf_replay_init(&replay, &region, rig->options.retain_ns) == 0);
     static char reason[160];
-    const char *wrong = NULL;
-    for (uint32_t i = 0; i < rig->log_count && wrong == NULL; i++)
-        wrong = hf_replay_apply(&replay, rig->log + (size_t)i * HF_RECORD_BYTES);
+    uint32_t fault;
+    const char *wrong = hf_replay_apply_all(&replay, rig->log, rig->log_count, &fault);
     if (wrong == NULL)
         wrong = hf_replay_finish(&replay);
     if (wrong != NULL) {

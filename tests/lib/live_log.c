@@ -18,10 +18,12 @@ static void doze(void)
     nanosleep(&pause, NULL);
 }
 
-static const char *replay(void *context, const uint8_t *record)
+static const char *replay(void *context, const uint8_t *records, uint32_t count, uint32_t *fault)
 {
     (void)context;
-    (void)record;
+    (void)records;
+    (void)count;
+    *fault = 0;
     return NULL;
 }
 

@@ -329,14 +329,16 @@ struct rebuilding {
     struct hf_replay replay;
 };
 
-static const char *replay_record(void *context, const uint8_t *record)
+static const char *replay_records(void *context, const uint8_t *records, uint32_t count,
+                                  uint32_t *fault)
 {
-    return hf_replay_apply(context, record);
+    return hf_replay_apply_all(context, records, count, fault);
 }
 
-static const char *restore_record(void *context, const uint8_t *record, uint64_t log_time_ns)
+static const char *restore_records(void *context, const uint8_t *records, uint32_t count,
+                                   uint64_t log_time_ns, uint32_t *fault)
 {
-    return hf_replay_restore(context, record, log_time_ns);
+    return hf_replay_restore_all(context, records, count, log_time_ns, fault);
 }
 
 static const char *end_replay(void *context)
@@ -399,8 +401,8 @@ int hf_store_rig_recover(struct hf_store_rig *rig, struct hf_memory_io *disk,
         .ring_slots = rig->options.ring_slots,
         .manual = true,
         .on_failure = end_process,
-        .replay = replay_record,
-        .restore = restore_record,
+        .replay = replay_records,
+        .restore = restore_records,
         .replay_end = end_replay,
         .replay_context = &rebuilding.replay,
     };

@@ -294,10 +294,9 @@ static uint64_t whole(const struct engine_subject *self, uint64_t records)
 /* The region that the log tells of. */
 static void replay_log(struct engine_subject *self, struct hf_replay *replay)
 {
-    const char *wrong = NULL;
+    uint32_t fault;
     HF_CHECK(hf_replay_init(replay, replay->region, self->options.retain_ns) == 0);
-    for (uint64_t i = 0; i < self->log_count && wrong == NULL; i++)
-        wrong = hf_replay_apply(replay, self->log + i * HF_RECORD_BYTES);
+    const char *wrong = hf_replay_apply_all(replay, self->log, (uint32_t)self->log_count, &fault);
     if (wrong == NULL)
         wrong = hf_replay_finish(replay);
     if (wrong != NULL)

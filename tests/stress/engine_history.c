@@ -538,9 +538,9 @@ static void check_same_state(struct round *round)
         hf_stress_fail("cannot create a region");
     if (hf_replay_init(&replay, &replica, HF_DEFAULT_RETAIN_NS) != 0)
         hf_stress_fail("out of memory");
-    const char *wrong = NULL;
-    for (uint64_t i = 0; i < hf_judge_count(&round->judge) && wrong == NULL; i++)
-        wrong = hf_replay_apply(&replay, hf_judge_records(&round->judge) + i * HF_RECORD_BYTES);
+    uint32_t fault;
+    const char *wrong = hf_replay_apply_all(&replay, hf_judge_records(&round->judge),
+                                            (uint32_t)hf_judge_count(&round->judge), &fault);
     if (wrong == NULL)
         wrong = hf_replay_finish(&replay);
     if (wrong != NULL)

@@ -63,15 +63,22 @@ static void settle(void)
 }
 
 /* Every record holds its LSN a second time. */
-static const char *replay(void *context, const uint8_t *record)
+static const char *replay(void *context, const uint8_t *records, uint32_t count, uint32_t *fault)
 {
     (void)context;
-    replayed++;
-    if (hf_get_u64(record) == cancelling_lsn)
-        hf_progress_cancel(&progress);
-    cr_expect_eq(hf_get_u64(record), replayed, "in the order of the LSNs, once");
-    cr_expect_eq(hf_get_u64(record + HF_RECORD_IMAGE), replayed);
-    return hf_get_u64(record) == refused_lsn ? "it was asked to be refused" : NULL;
+    cr_expect_gt(count, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *record = records + (size_t)i * HF_RECORD_BYTES;
+        replayed++;
+        if (hf_get_u64(record) == cancelling_lsn)
+            hf_progress_cancel(&progress);
+        cr_expect_eq(hf_get_u64(record), replayed, "in the order of the LSNs, once");
+        cr_expect_eq(hf_get_u64(record + HF_RECORD_IMAGE), replayed);
+        *fault = i;
+        if (hf_get_u64(record) == refused_lsn)
+            return "it was asked to be refused";
+    }
+    return NULL;
 }
 
 static const char *replay_end(void *context)

@@ -60,11 +60,14 @@ static void mount_or_skip(const char *type, const char *options)
 
 /* ---- a log in this process ---- */
 
-static const char *replay(void *context, const uint8_t *record)
+static const char *replay(void *context, const uint8_t *records, uint32_t count, uint32_t *fault)
 {
     (void)context;
-    replayed++;
-    cr_expect_eq(hf_get_u64(record + HF_RECORD_IMAGE), replayed);
+    *fault = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        replayed++;
+        cr_expect_eq(hf_get_u64(records + (size_t)i * HF_RECORD_BYTES + HF_RECORD_IMAGE), replayed);
+    }
     return NULL;
 }
 

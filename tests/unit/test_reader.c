@@ -8,8 +8,11 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/lib/log_builder.h"
@@ -149,6 +152,68 @@ Test(reader, blocks_of_all_sizes_are_read_in_order)
     cr_assert_gt(builder.last_segment, 3);
     struct hf_log_walk walk = hf_log_builder_walk(&builder, NULL);
     expect_end(&walk, HF_READ_END, builder.block_count, builder.next.segment, builder.next.offset);
+}
+
+/* A disk whose reads are noted. */
+static struct {
+    struct hf_io io;
+    sem_t second_piece; /* posted by the read of it */
+    bool reads_itself;  /* all reads so far were made by the thread that opened it */
+    pthread_t owner;
+} noted;
+
+static ssize_t noted_read_at(struct hf_io *io, int file, void *buffer, size_t bytes,
+                             uint64_t offset)
+{
+    noted.reads_itself = noted.reads_itself && pthread_equal(noted.owner, pthread_self());
+    if (offset == 4 * MIB)
+        sem_post(&noted.second_piece);
+    return hf_io_posix()->read_at(io, file, buffer, bytes, offset);
+}
+
+static void open_noted(bool concurrent)
+{
+    noted.io = *hf_io_posix();
+    noted.io.concurrent = concurrent;
+    noted.io.read_at = noted_read_at;
+    noted.reads_itself = true;
+    noted.owner = pthread_self();
+    sem_init(&noted.second_piece, 0, 0);
+}
+
+Test(reader, what_comes_next_is_read_while_the_caller_is_busy)
+{
+    /* A segment of 8 MiB, of which one block was taken. */
+    rebuild(8 * MIB);
+    build_small(5);
+    open_noted(true);
+    struct hf_reader *reader;
+    struct hf_finding finding;
+    struct hf_block_view view;
+    cr_assert_eq(hf_reader_open(&noted.io, builder.directory, false, NULL, &reader, &finding), 0);
+    cr_assert_eq(hf_reader_next(reader, &view), HF_READ_BLOCK);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    cr_expect_eq(sem_timedwait(&noted.second_piece, &until), 0);
+    hf_reader_close(reader);
+}
+
+Test(reader, a_disk_for_one_thread_is_read_by_that_thread_alone)
+{
+    /* Blocks of all sizes over segments of 9 MiB. */
+    rebuild(9 * MIB);
+    hf_log_builder_block(&builder, HF_BLOCK_START);
+    for (uint32_t i = 0; i < 60; i++) {
+        uint64_t room = builder.segment_bytes - builder.next.offset;
+        uint64_t bytes = 4096ull * (1 + i * 37 % 256);
+        hf_log_builder_filler(&builder, (uint32_t)(room != 0 && bytes > room ? room : bytes));
+    }
+    cr_assert_gt(builder.last_segment, 2);
+    open_noted(false);
+    struct hf_log_walk walk = hf_log_builder_walk(&builder, &noted.io);
+    expect_end(&walk, HF_READ_END, builder.block_count, builder.next.segment, builder.next.offset);
+    cr_expect(noted.reads_itself);
 }
 
 Test(reader, direct_reads_see_the_same)
@@ -468,6 +533,22 @@ Test(reader, a_block_that_never_arrives_is_damage_after_the_second_look)
     struct hf_log_walk walk = hf_log_builder_walk(&builder, &live.io);
     expect_end(&walk, HF_READ_CORRUPT, 2, 1, builder.blocks[2].offset);
     cr_expect_eq(walk.growths, 0);
+}
+
+Test(reader, what_was_read_ahead_too_early_is_read_again)
+{
+    /* A block in the second piece of its segment that was not there yet when that was read ahead,
+     * with blocks behind it in the next segment, read ahead as well. */
+    rebuild(6 * MIB);
+    hf_log_builder_block(&builder, HF_BLOCK_START);
+    hf_log_builder_fill(&builder, 2 * MIB - 8192);
+    uint32_t block = hf_log_builder_filler(&builder, 8192);
+    hf_log_builder_fill(&builder, 0);
+    hf_log_builder_filler(&builder, 4096);
+    make_live(builder.blocks[block].offset, builder.blocks[block + 1].offset, 1);
+    struct hf_log_walk walk = hf_log_builder_walk(&builder, &live.io);
+    expect_end(&walk, HF_READ_END, builder.block_count, 2, builder.next.offset);
+    cr_expect_eq(walk.growths, 1);
 }
 
 Test(reader, a_log_that_grows_across_a_segment_is_followed)

@@ -102,6 +102,26 @@ Test(replay, a_log_makes_the_state_of_the_engine_that_wrote_it)
     finish_like_the_live_one();
 }
 
+Test(replay, records_in_blocks_of_any_size_make_the_same_state)
+{
+    /* Smaller ones than what is looked for at once, as large ones, and larger ones. */
+    static const uint32_t sizes[] = {1, 7, 128, 129, 500, MAX_RECORDS};
+    open_history();
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        open_replica(8, 1000);
+        for (uint32_t first = 0; first < record_count; first += sizes[i]) {
+            uint32_t left = record_count - first, fault;
+            const char *reason = hf_replay_apply_all(&replay, records[first],
+                                                     left < sizes[i] ? left : sizes[i], &fault);
+            cr_assert_null(reason, "%s", reason);
+        }
+        cr_assert_null(hf_replay_finish(&replay));
+        cr_expect_eq(hash_of(&replica), hash_of(&engine.region), "blocks of %u", sizes[i]);
+        hf_replay_close(&replay);
+        hf_region_close(&replica);
+    }
+}
+
 Test(replay, a_log_applied_twice_makes_the_same_state)
 {
     open_history();
@@ -202,20 +222,25 @@ Test(replay, actors_go_on_where_the_log_ended)
 
 /* ---- logs that no engine can have written ---- */
 
-static void put_inventory(uint64_t id, uint32_t sell_limit)
+static void encode_inventory(uint8_t *record, uint64_t id, uint32_t sell_limit)
 {
-    uint8_t record[HF_RECORD_BYTES];
     struct hf_inventory inventory = {
         .inventory_id = id, .capacity = sell_limit, .sell_limit = sell_limit, .made_at_ns = 1};
     const struct hf_settings settings = {.sell_limit = sell_limit};
     hf_image_encode_inventory(record, &inventory, &settings, 1, 1);
     hf_put_u64(record, id);
+}
+
+static void put_inventory(uint64_t id, uint32_t sell_limit)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    encode_inventory(record, id, sell_limit);
     apply(record);
 }
 
-static const char *put_reservation(uint32_t number, uint64_t inventory_id, uint32_t qty)
+static void encode_reservation(uint8_t *record, uint32_t number, uint64_t inventory_id,
+                               uint32_t qty)
 {
-    uint8_t record[HF_RECORD_BYTES];
     struct hf_reservation reservation = {
         .id = hf_id_of_number(number),
         .inventory_id = inventory_id,
@@ -229,6 +254,12 @@ static const char *put_reservation(uint32_t number, uint64_t inventory_id, uint3
     const struct hf_image_notes notes = {.inventory_version = 2};
     hf_image_encode_reservation(record, &reservation, &notes);
     hf_put_u64(record, 100 + number);
+}
+
+static const char *put_reservation(uint32_t number, uint64_t inventory_id, uint32_t qty)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    encode_reservation(record, number, inventory_id, qty);
     return hf_replay_apply(&replay, record);
 }
 
@@ -266,6 +297,50 @@ Test(replay, an_image_that_cannot_be_decoded_is_refused)
     uint8_t record[HF_RECORD_BYTES] = {0};
     open_replica(1, 1);
     expect_reason(hf_replay_apply(&replay, record), "kind");
+}
+
+Test(replay, the_place_of_the_record_that_is_refused_is_told)
+{
+    /* An inventory, its reservations, and among them one of an inventory that does not exist. */
+    static const uint32_t places[] = {1, 127, 128, 129, 299};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        uint32_t fault = 0;
+        open_replica(8, 1000);
+        encode_inventory(records[0], 1, 1000);
+        for (uint32_t at = 1; at < 300; at++)
+            encode_reservation(records[at], at, at == places[i] ? 2 : 1, 1);
+        expect_reason(hf_replay_apply_all(&replay, records[0], 300, &fault), "inventory 2");
+        cr_expect_eq(fault, places[i]);
+        cr_expect_eq(replay.reservations, places[i] - 1, "those before it are applied");
+        hf_replay_close(&replay);
+        hf_region_close(&replica);
+    }
+}
+
+Test(replay, an_inventory_may_stand_right_before_its_reservations)
+{
+    /* Inventories and reservations by turns, so many that inventories are looked for ahead. */
+    uint32_t fault;
+    open_replica(MAX_RECORDS, MAX_RECORDS * 2);
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        for (uint32_t at = 0; at < MAX_RECORDS; at++) {
+            uint32_t number = turn * MAX_RECORDS / 2 + at / 2 + 1;
+            if (at % 2 == 0)
+                encode_inventory(records[at], number, 1);
+            else
+                encode_reservation(records[at], number, number, 1);
+        }
+        const char *reason = hf_replay_apply_all(&replay, records[0], MAX_RECORDS, &fault);
+        if (turn < 2)
+            cr_assert_null(reason, "%s", reason);
+        else
+            expect_reason(reason, "--max-inventories");
+    }
+    cr_assert_null(hf_replay_finish(&replay));
+    for (uint64_t id = 1; id <= MAX_RECORDS; id++) {
+        const struct hf_inventory_cell *cell = hf_region_find_inventory(&replica, id);
+        cr_assert_eq(hf_word_available(hf_load_relaxed(&cell->word)), 0);
+    }
 }
 
 Test(replay, an_oversold_inventory_is_refused)
@@ -319,4 +394,138 @@ Test(replay, counters_in_motion_are_not_hashed)
     cr_assert_eq(hf_state_hash_begin(&hash, &replica, 0), 0);
     cr_assert_eq(hf_state_hash_step(&hash, &replica, 100), HF_HASHING_UNSETTLED);
     hf_state_hash_end(&hash);
+}
+
+/* ---- a table that is full again and again ---- */
+
+#define CHURNED     20000u  /* granted, and not cancelled yet, at a time */
+#define MANY        200000u /* granted in all */
+#define RETAINED_NS 30000u
+
+/* Reservation n is granted at date n; one of those that were granted before, at random, is cancelled
+ * just before. */
+struct churn {
+    uint8_t *log;
+    uint32_t count; /* records */
+    uint32_t room;  /* the most that are retained at a time */
+    uint32_t active[CHURNED];
+};
+
+static void put_churn(struct churn *churn, uint32_t number, uint64_t now_ns)
+{
+    bool cancelled = number != now_ns;
+    const struct hf_reservation reservation = {
+        .id = hf_id_of_number(number),
+        .inventory_id = 1,
+        .customer_id = number,
+        .made_at_ns = number,
+        .changed_at_ns = now_ns,
+        .qty = 1,
+        .sequence = cancelled ? 2 : 1,
+        .state = cancelled ? HF_STATE_CANCELLED : HF_STATE_CONFIRMED,
+    };
+    const struct hf_image_notes notes = {.inventory_version = churn->count};
+    uint8_t *record = churn->log + (size_t)churn->count++ * HF_RECORD_BYTES;
+    hf_image_encode_reservation(record, &reservation, &notes);
+    hf_put_u64(record, churn->count);
+}
+
+static void open_churn(struct churn *churn)
+{
+    static uint64_t cancelled_at_ns[MANY]; /* in order */
+    struct hf_random random = hf_random_for(SEED, 3);
+    uint32_t active = 0, cancelled = 0, forgotten = 0;
+    churn->count = churn->room = 0;
+    churn->log = malloc((size_t)(2 * MANY + 1) * HF_RECORD_BYTES);
+    cr_assert_not_null(churn->log);
+    encode_inventory(churn->log + (size_t)churn->count++ * HF_RECORD_BYTES, 1, CHURNED);
+    for (uint32_t now_ns = 1; now_ns <= MANY; now_ns++) {
+        uint32_t place = hf_random_below(&random, CHURNED), old = churn->active[place];
+        active += old == 0;
+        if (old != 0) {
+            put_churn(churn, old, now_ns);
+            cancelled_at_ns[cancelled++] = now_ns;
+        }
+        churn->active[place] = now_ns;
+        put_churn(churn, now_ns, now_ns);
+        while (forgotten < cancelled && cancelled_at_ns[forgotten] + RETAINED_NS <= now_ns)
+            forgotten++;
+        if (churn->room < active + cancelled - forgotten)
+            churn->room = active + cancelled - forgotten;
+    }
+}
+
+/* Returns how many are retained at the end. */
+static uint64_t replay_churn(const struct churn *churn, uint32_t room)
+{
+    uint32_t fault;
+    cr_assert_eq(hf_region_create(&replica, 1, room), 0);
+    cr_assert_eq(hf_replay_init(&replay, &replica, RETAINED_NS), 0);
+    const char *reason = hf_replay_apply_all(&replay, churn->log, churn->count, &fault);
+    cr_assert_null(reason, "record %u: %s", fault, reason);
+    cr_assert_null(hf_replay_finish(&replay));
+    hf_replay_close(&replay);
+    return replay.reservations;
+}
+
+Test(replay, a_log_in_which_the_table_was_always_full_is_replayed, .timeout = 60)
+{
+    /* There is room for just what is retained: the table is full from some record on, and again at
+     * each that follows. Looking through all of it each time would take hours with a large one. */
+    static struct churn churn;
+    open_churn(&churn);
+    uint64_t retained = replay_churn(&churn, 2 * MANY);
+    uint64_t hash = hash_of(&replica);
+    cr_expect_eq(replay.searches, 0);
+    hf_region_close(&replica);
+    cr_expect_eq(replay_churn(&churn, churn.room), retained);
+    cr_expect_eq(hash_of(&replica), hash, "as with all the room");
+    cr_expect_eq(replay.searches, 1);
+    hf_region_close(&replica);
+    free(churn.log);
+}
+
+Test(replay, with_room_for_one_less_than_is_retained_the_setting_is_named)
+{
+    static struct churn churn;
+    uint32_t fault;
+    open_churn(&churn);
+    open_replica(1, churn.room - 1);
+    replay.retain_ns = RETAINED_NS;
+    expect_reason(hf_replay_apply_all(&replay, churn.log, churn.count, &fault),
+                  "--max-reservations");
+    free(churn.log);
+}
+
+/* ---- what the engine begins with ---- */
+
+Test(replay, what_is_finished_is_filed_though_nothing_is_held)
+{
+    /* A cancellation, and its retention; then the same with nothing that ends. */
+    uint8_t record[HF_RECORD_BYTES];
+    struct hf_reservation cancelled = {
+        .id = hf_id_of_number(1),
+        .inventory_id = 1,
+        .made_at_ns = 1000,
+        .changed_at_ns = 2000,
+        .qty = 1,
+        .sequence = 2,
+        .state = HF_STATE_CANCELLED,
+    };
+    for (int ends = 1; ends >= 0; ends--) {
+        open_replica(1, 10);
+        put_inventory(1, 5);
+        cr_assert_null(put_reservation(2, 1, 1));
+        hf_image_encode_reservation(record, &cancelled, &(struct hf_image_notes){0});
+        if (ends)
+            apply(record);
+        cr_assert_null(hf_replay_finish(&replay));
+        cr_assert_eq(hf_engine_init(&engine, &replica, HF_DEFAULT_RETAIN_NS, 3000), 0);
+        cr_assert(hf_replay_start_engine(&replay, &engine));
+        uint64_t next_ns = hf_timer_next_ns(&engine.timer, 3000);
+        cr_expect_eq(next_ns == UINT64_MAX, !ends);
+        hf_engine_close(&engine);
+        hf_replay_close(&replay);
+        hf_region_close(&replica);
+    }
 }

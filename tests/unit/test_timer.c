@@ -113,6 +113,45 @@ Test(timer, what_is_due_when_it_is_armed_comes_with_the_next_tick)
     cr_expect_eq(pop(next_ns), 0);
 }
 
+/* A date up to about 400 days away, mostly near, or long past. */
+static uint64_t random_due_ns(struct hf_random *random)
+{
+    uint64_t reach_ns = 1ull << hf_random_below(random, 56);
+    uint64_t away_ns = hf_random_next(random) % reach_ns;
+    return hf_random_chance(random, 10) ? START - away_ns % START : START + away_ns;
+}
+
+Test(timer, what_is_filed_before_others_know_the_timer_comes_as_if_it_had_been_armed)
+{
+    /* Entries with any dates; then the same into another wheel, and both are emptied. */
+    static struct hf_terms other_terms[ENTRIES + 1];
+    struct hf_timer other;
+    struct hf_random random = hf_random_for(31, 0);
+    start(START);
+    memset((void *)other_terms, 0, sizeof other_terms);
+    cr_assert_eq(hf_timer_init(&other, other_terms, START), 0);
+    for (uint32_t number = 1; number <= ENTRIES; number++) {
+        uint64_t due_ns = random_due_ns(&random);
+        arm(number, due_ns);
+        hf_store_relaxed(&other_terms[number].due_ns, due_ns);
+        hf_timer_arm_alone(&other, number);
+        if (number % 16 == 0)
+            hf_timer_arm_alone(&other, number); /* it is filed already */
+        cr_expect_eq(hf_load_relaxed(&other_terms[number].armed), 1);
+    }
+    uint64_t now_ns = START;
+    for (uint32_t popped = 0; popped < ENTRIES;) {
+        uint32_t budget = UINT32_MAX;
+        bool wake = false;
+        cr_assert_eq(hf_timer_next_ns(&the_timer, now_ns), hf_timer_next_ns(&other, now_ns));
+        now_ns = hf_timer_next_ns(&the_timer, now_ns);
+        for (uint32_t number; (number = pop(now_ns)) != 0; popped++)
+            cr_assert_eq(hf_timer_pop(&other, now_ns, &budget, &wake), number);
+        cr_assert_eq(hf_timer_pop(&other, now_ns, &budget, &wake), 0);
+    }
+    hf_timer_close(&other);
+}
+
 Test(timer, an_entry_is_filed_once_until_it_is_popped)
 {
     start(START);

@@ -88,16 +88,17 @@ static void step(void)
 #define hf_cas_acq_rel(field, expected, x)      hf_cas_seq_cst(field, expected, x)
 #define hf_cas_weak_acq_rel(field, expected, x) hf_cas_seq_cst(field, expected, x)
 
-#define hf_timer_init     played_init
-#define hf_timer_has_work played_has_work
-#define hf_timer_close    played_close
-#define hf_timer_arm      played_arm
-#define hf_timer_pop      played_pop
-#define hf_timer_peek     played_peek
-#define hf_timer_backlog  played_backlog
-#define hf_timer_next_ns  played_next_ns
-#define hf_timer_sleep    played_sleep
-#define hf_timer_awake    played_awake
+#define hf_timer_init      played_init
+#define hf_timer_has_work  played_has_work
+#define hf_timer_close     played_close
+#define hf_timer_arm       played_arm
+#define hf_timer_arm_alone played_arm_alone
+#define hf_timer_pop       played_pop
+#define hf_timer_peek      played_peek
+#define hf_timer_backlog   played_backlog
+#define hf_timer_next_ns   played_next_ns
+#define hf_timer_sleep     played_sleep
+#define hf_timer_awake     played_awake
 #include "engine/timer.c" // NOLINT(bugprone-suspicious-include)
 
 /* due_ns is what decides here, as the reservation's word does in the engine. 0: nobody wants the
