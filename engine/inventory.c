@@ -57,6 +57,18 @@ enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, u
     }
 }
 
+bool hf_inventory_claim_run(struct hf_inventory_cell *cell, uint32_t count, uint64_t units,
+                            uint64_t *word)
+{
+    uint64_t seen = *word;
+    do {
+        if (is_involved(cell, seen) || hf_word_available(seen) <= (int64_t)units)
+            return false;
+        *word = hf_word_moved_on(seen, hf_word_available(seen) - (int32_t)units, count);
+    } while (!hf_cas_weak_acq_rel(&cell->word, &seen, *word)); /* as in hf_inventory_claim() */
+    return true;
+}
+
 bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word)
 {
     /* Acquire, pairs with the claims: a refusal that follows from this load looks at the table

@@ -96,6 +96,14 @@ enum hf_claim {
  * instant at which the units were not there. */
 enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
 
+/*
+ * Takes the units of `count` claims one behind the other, `units` in all, by one CAS: each has a
+ * version of its own, the last one that of *word. False: they are not that plain, or would take the
+ * last unit; nothing changed. *word: given, as it was loaded last.
+ */
+bool hf_inventory_claim_run(struct hf_inventory_cell *cell, uint32_t count, uint64_t units,
+                            uint64_t *word);
+
 /* True if a claim of that many is TOO_FEW at this instant; *word as above. No write. */
 bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
 

@@ -148,4 +148,12 @@ hf_table_prefetch_head(const struct hf_region *region, uint64_t hash)
     __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)], 1);
 }
 
+/* Brings the first cell of the id's chain, whose head was prefetched some time ago. */
+static inline __attribute__((always_inline)) void
+hf_table_prefetch_cell(const struct hf_region *region, uint64_t hash)
+{
+    uint32_t head = hf_load_relaxed(hf_table_head(region, hash)); /* a hint */
+    __builtin_prefetch((const void *)&region->reservations[head & ~HF_HEAD_TAKEN]);
+}
+
 #endif

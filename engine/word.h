@@ -70,6 +70,13 @@ static inline uint64_t hf_word_moved(uint64_t word, int32_t amount)
            (word & (HF_WORD_SEALED | HF_WORD_WAITING));
 }
 
+/* Another amount, after `changes` changes that nobody sees one by one. */
+static inline uint64_t hf_word_moved_on(uint64_t word, int32_t amount, uint32_t changes)
+{
+    return hf_word_make(amount, hf_word_version(word) + changes) |
+           (word & (HF_WORD_SEALED | HF_WORD_WAITING));
+}
+
 /* The next version, all else the same. */
 static inline uint64_t hf_word_bumped(uint64_t word)
 {

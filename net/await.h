@@ -28,16 +28,32 @@ struct hf_awaiting {
 struct hf_await {
     struct hf_awaiting *entries;
     uint32_t capacity; /* a power of two */
+    uint32_t limit;    /* up to which the capacity grows */
     uint32_t head, tail;
 };
 
-/* 0 or -ENOMEM. */
-int hf_await_init(struct hf_await *await, uint32_t capacity);
+/* Both powers of two. 0 or -ENOMEM. */
+int hf_await_init(struct hf_await *await, uint32_t capacity, uint32_t limit);
 void hf_await_close(struct hf_await *await);
+
+/*
+ * Makes room for at least one more, if the limit allows it and there is memory. It goes round in as
+ * little memory as it needs, since what was used just now is in the cache: starting with the limit
+ * itself cost a tenth of a grant.
+ */
+bool hf_await_grow(struct hf_await *await);
 
 static inline uint32_t hf_await_count(const struct hf_await *await)
 {
     return await->tail - await->head;
+}
+
+/* How many places there are, one at least if there can be any. */
+static inline uint32_t hf_await_room(struct hf_await *await)
+{
+    if (hf_await_count(await) == await->capacity && !hf_await_grow(await))
+        return 0;
+    return await->capacity - hf_await_count(await);
 }
 
 /* A place at the back, to be filled at once; NULL: full. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "engine/burst.h"
 #include "engine/execute.h"
 #include "engine/hash.h"
 #include "net/feed.h"
@@ -83,7 +84,7 @@ static enum hf_handled stall(struct hf_connection *connection, enum hf_stall why
 static bool is_crowded(const struct hf_handler *handler, const struct hf_connection *connection)
 {
     return connection->output.bytes + connection->awaiting_bytes > MAX_OWED_BYTES ||
-           hf_await_count(handler->await) == handler->await->capacity;
+           hf_await_room(handler->await) == 0;
 }
 
 static void add_one(_Atomic uint64_t *count)
@@ -464,4 +465,70 @@ enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connect
         connection->aside = false;
     }
     return handled;
+}
+
+/* Reads one plain RESERVE: with an id, without flags or an end. False: it is something else. */
+static bool read_plain(struct hf_handler *handler, const uint8_t *bytes, size_t count,
+                       uint64_t *tag, struct hf_reserve *reserve)
+{
+    struct hf_frame frame;
+    struct hf_request request;
+    enum hf_field field;
+    unsigned line;
+    if (count < HF_RESERVE_BYTES)
+        return false;
+    hf_frame_read(bytes, &frame);
+    if (frame.operation != HF_OP_RESERVE || frame.frame_bytes != HF_RESERVE_BYTES ||
+        hf_request_decode(bytes, &frame, &request, &handler->rooms->request, &field, &line) !=
+            HF_OK ||
+        request.flags != 0 || request.not_after_ns != 0)
+        return false;
+    *tag = frame.tag;
+    *reserve = (struct hf_reserve){
+        .id = request.id,
+        .inventory_id = request.inventory_id,
+        .customer_id = request.customer_id,
+        .qty = request.qty,
+    };
+    return true;
+}
+
+/* How many replies of grants this connection may be owed beyond what it is owed already. */
+static uint32_t room_for_grants(const struct hf_handler *handler,
+                                const struct hf_connection *connection)
+{
+    uint64_t owed = connection->output.bytes + connection->awaiting_bytes;
+    uint64_t room =
+        owed > MAX_OWED_BYTES ? 0 : (MAX_OWED_BYTES - owed) / HF_RESERVATION_REPLY_BYTES;
+    uint32_t places = hf_await_room(handler->await);
+    if (room > places)
+        room = places;
+    return room < HF_BURST_MAX ? (uint32_t)room : HF_BURST_MAX;
+}
+
+uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connection *connection,
+                                  const uint8_t *bytes, size_t count, uint32_t *used)
+{
+    struct hf_reserve reserves[HF_BURST_MAX];
+    struct hf_reservation made[HF_BURST_MAX];
+    uint64_t tags[HF_BURST_MAX];
+    uint32_t frames = 0, most = room_for_grants(handler, connection);
+    *used = 0;
+    if (count < 2 * HF_RESERVE_BYTES || handler->refusing)
+        return 0;
+    while (frames < most &&
+           read_plain(handler, bytes + (size_t)frames * HF_RESERVE_BYTES,
+                      count - (size_t)frames * HF_RESERVE_BYTES, &tags[frames], &reserves[frames]))
+        frames++;
+    if (frames < 2)
+        return 0;
+    uint32_t granted = hf_engine_reserve_burst(handler->actor, reserves, frames, made);
+    for (uint32_t i = 0; i < granted; i++) {
+        struct hf_awaiting *awaiting = await_commit(handler, connection, made[i].lsn);
+        set_bytes(connection, awaiting,
+                  hf_reply_encode_reservation(awaiting->frame, HF_OP_RESERVE, tags[i], HF_GRANTED,
+                                              &made[i], false));
+    }
+    *used = granted * HF_RESERVE_BYTES;
+    return granted;
 }

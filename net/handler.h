@@ -55,6 +55,14 @@ void hf_handler_close(struct hf_handler *handler);
  * its size; 0: it is not whole. */
 uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count);
 
+/*
+ * Executes the first of the frames at `bytes` together, if they are plain RESERVEs, and all of them
+ * are granted: engine/burst.h. Returns how many; *used: the bytes they took. What comes next is for
+ * hf_handler_execute().
+ */
+uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connection *connection,
+                                  const uint8_t *bytes, size_t count, uint32_t *used);
+
 /* Executes the frame at `bytes`, of which `count` are there. *used: the bytes it took. */
 enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connection *connection,
                                    const uint8_t *bytes, size_t count, uint32_t *used);

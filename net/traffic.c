@@ -207,6 +207,15 @@ static uint32_t execute(struct hf_worker *worker, struct hf_connection *connecti
     connection->stall = HF_STALL_NONE;
     for (;;) {
         uint32_t used;
+        uint32_t burst = ahead > done ? 0
+                                      : hf_handler_execute_burst(&worker->handler, connection,
+                                                                 bytes + done, count - done, &used);
+        if (burst != 0) {
+            done += used;
+            ahead = done;
+            worker->turn_frames += burst;
+            continue;
+        }
         for (uint32_t size = 1; frames_ahead < PREFETCH_FRAMES && size != 0; frames_ahead++) {
             size = hf_handler_prefetch(&worker->handler, bytes + ahead, count - ahead);
             ahead += size;

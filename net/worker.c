@@ -16,8 +16,11 @@
 
 /* Frames executed in one turn, about: what comes after waits for the next, so that a write that has
  * completed, and the replies that it commits, do not wait for a long turn. */
-#define TURN_FRAMES    512
-#define AWAIT_CAPACITY 32768
+#define TURN_FRAMES 512
+
+/* Replies that await commit, of one worker: at first, and at most. */
+#define AWAIT_CAPACITY 2048
+#define AWAIT_LIMIT    32768
 
 /* Of what is due (lapsed holds, ended retentions), done in one turn. */
 #define TICK_BUDGET 512
@@ -442,7 +445,7 @@ static int open_worker(struct hf_worker *worker)
                       hf_event_make(HF_EVENT_MESSAGE, (uint64_t)HF_MESSAGE_FEED << 32));
     worker->port.unsent = unsent_data(TO_FEED, HF_MESSAGE_FEED, 0);
     if (result == 0)
-        result = hf_await_init(&worker->await, AWAIT_CAPACITY);
+        result = hf_await_init(&worker->await, AWAIT_CAPACITY, AWAIT_LIMIT);
     if (result == 0)
         result = hf_handler_init(&worker->handler, worker->server, &worker->actor, &worker->await,
                                  &worker->port, &worker->pool);

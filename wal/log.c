@@ -19,7 +19,7 @@
 /* Two are kept, and there may be leftovers. */
 #define MAX_SNAPSHOTS 16
 
-#define DEFAULT_RING_SLOTS 32768
+#define DEFAULT_RING_SLOTS 8192
 #define LOCK_TRIES         20
 #define LOCK_PAUSE_NS      10000000 /* 10 ms */
 

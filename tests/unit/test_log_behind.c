@@ -105,7 +105,7 @@ static void open_sized(uint32_t ring_slots)
     };
     cr_assert_eq(hf_store_open(&server.store, &options, error), 0, "%s", error);
     hf_actor_init(&actor, &server.store->engine, &server.store->log.ring);
-    cr_assert_eq(hf_await_init(&await, AWAIT_PLACES), 0);
+    cr_assert_eq(hf_await_init(&await, AWAIT_PLACES, AWAIT_PLACES), 0);
     cr_assert_eq(hf_handler_init(&handler, &server, &actor, &await, &port, &pool), 0);
     create(1, CAPACITY);
     create(SOLD_OUT, 1);
