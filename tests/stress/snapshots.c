@@ -157,12 +157,15 @@ static void look(struct round *round)
     struct hf_memory_io *disk = hf_store_rig_copy_disk(rig);
     struct hf_rebuilt recovered;
     rig->last_lsn = hf_load_acquire(&round->capture.count); /* pairs with submit() */
+    const char *wrong = hf_store_rig_check_snapshots(rig, disk);
+    if (wrong != NULL)
+        hf_stress_fail("%s", wrong);
     if (hf_store_rig_recover(rig, disk, &recovered) != 0)
         hf_stress_fail("%s", rig->text);
     if (recovered.last_lsn < durable_lsn)
         hf_stress_fail("LSN %llu was durable, but the log was recovered up to %llu only",
                        (unsigned long long)durable_lsn, (unsigned long long)recovered.last_lsn);
-    const char *wrong = hf_store_rig_compare(rig, &recovered);
+    wrong = hf_store_rig_compare(rig, &recovered);
     if (wrong != NULL)
         hf_stress_fail("%s", wrong);
     from_snapshots += recovered.found.snapshot.segment != 0;

@@ -23,7 +23,7 @@ static void expect_right(uint64_t seed, const char *when)
     cr_assert_null(wrong, "seed %llu, %s: %s", (unsigned long long)seed, when, wrong);
     wrong = hf_store_rig_check_names(&rig);
     cr_assert_null(wrong, "seed %llu, %s: %s", (unsigned long long)seed, when, wrong);
-    wrong = hf_store_rig_check_snapshots(&rig);
+    wrong = hf_store_rig_check_snapshots(&rig, rig.memory);
     cr_assert_null(wrong, "seed %llu, %s: %s", (unsigned long long)seed, when, wrong);
 }
 
