@@ -50,7 +50,10 @@ static struct hf_id some_id(struct hf_any_request *any)
 
 static uint64_t some_inventory_id(struct hf_any_request *any)
 {
-    return 1 + below(any, HF_ANY_INVENTORIES);
+    uint32_t first = hf_load_relaxed(&any->window->first_inventory); /* likewise */
+    if (first < HF_ANY_INVENTORY_MAX - HF_ANY_INVENTORIES && one_in(any, 400))
+        hf_cas_acq_rel(&any->window->first_inventory, &first, first + 1);
+    return first + 1 + below(any, HF_ANY_INVENTORIES);
 }
 
 /* Of all lengths down to a two-thousandth of the longest. */

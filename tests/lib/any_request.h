@@ -1,6 +1,6 @@
 /*
  * Any request: random requests of every kind that changes something, on few inventories of few
- * units, and on a window of ids that moves on. No model knows what they come to: for tests that
+ * units, and few reservations; both are windows that move on. No model knows what they come to: for tests that
  * compare what came of them in two ways.
  *
  * Threads that share a window meet at the same reservations. Each has a generator of its own.
@@ -12,12 +12,14 @@
 #include "holdfast/message.h"
 #include "tests/lib/stress.h"
 
-#define HF_ANY_INVENTORIES 6u  /* 1 .. this; they are created on the way */
-#define HF_ANY_WINDOW      48u /* ids that are spoken of at a time */
-#define HF_ANY_LINES       6u  /* of a batch, at most */
+#define HF_ANY_INVENTORIES   6u  /* that are spoken of at a time */
+#define HF_ANY_INVENTORY_MAX 60u /* 1 .. this are created on the way */
+#define HF_ANY_WINDOW        48u /* ids that are spoken of at a time */
+#define HF_ANY_LINES         6u  /* of a batch, at most */
 
 struct hf_any_window {
-    _Atomic uint32_t first; /* of its ids, which are hf_id_of_number() */
+    _Atomic uint32_t first;           /* of its ids, which are hf_id_of_number() */
+    _Atomic uint32_t first_inventory; /* likewise */
 };
 
 struct hf_any_request {

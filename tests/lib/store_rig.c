@@ -527,14 +527,15 @@ static const char *check_group(struct hf_store_rig *rig, const struct hf_snapsho
     return NULL;
 }
 
-static const char *check_snapshot(struct hf_store_rig *rig, uint64_t last_lsn)
+static const char *check_snapshot(struct hf_store_rig *rig, struct hf_memory_io *disk,
+                                  uint64_t last_lsn)
 {
     struct hf_snapshot *snapshot;
     struct hf_snapshot_finding finding;
     struct hf_snapshot_view view;
     const char *wrong = NULL;
     enum hf_snapshot_read read =
-        hf_snapshot_open(&rig->memory->io, rig->directory, last_lsn, true, &snapshot, &finding);
+        hf_snapshot_open(&disk->io, rig->directory, last_lsn, true, &snapshot, &finding);
     HF_CHECK(read == HF_SNAPSHOT_RIGHT);
     while (wrong == NULL && (read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT)
         wrong = check_group(rig, &view);
@@ -543,13 +544,13 @@ static const char *check_snapshot(struct hf_store_rig *rig, uint64_t last_lsn)
     return wrong;
 }
 
-const char *hf_store_rig_check_snapshots(struct hf_store_rig *rig)
+const char *hf_store_rig_check_snapshots(struct hf_store_rig *rig, struct hf_memory_io *disk)
 {
     uint64_t last_lsns[MAX_FILES];
     const char *wrong = NULL;
-    int count = hf_snapshots_list(&rig->memory->io, rig->directory, last_lsns, MAX_FILES);
+    int count = hf_snapshots_list(&disk->io, rig->directory, last_lsns, MAX_FILES);
     for (int i = 0; i < count && wrong == NULL; i++)
-        wrong = check_snapshot(rig, last_lsns[i]);
+        wrong = check_snapshot(rig, disk, last_lsns[i]);
     return wrong;
 }
 

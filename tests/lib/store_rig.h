@@ -122,8 +122,8 @@ const char *hf_store_rig_check_disk(struct hf_store_rig *rig, struct hf_memory_i
 /* The same of what a crash now would leave. */
 const char *hf_store_rig_check(struct hf_store_rig *rig);
 
-/* NULL, or what is wrong with a snapshot that is there: each of its records is that of the log. */
-const char *hf_store_rig_check_snapshots(struct hf_store_rig *rig);
+/* NULL, or what is wrong with a snapshot on this disk: each of its records is that of the log. */
+const char *hf_store_rig_check_snapshots(struct hf_store_rig *rig, struct hf_memory_io *disk);
 
 /* The names of the segments and snapshots that are there, in order: "3 4 5; 120 340". */
 const char *hf_store_rig_files(struct hf_store_rig *rig);

@@ -114,6 +114,8 @@ struct member {
     pthread_t thread;
 };
 
+#define LONG_WAIT_US 2000
+
 static void wait_us(uint32_t us)
 {
     struct timeval time = {.tv_usec = (suseconds_t)us};
@@ -129,6 +131,8 @@ static void disturb(int signal)
     /* Relaxed: it is a source of different numbers, nothing more. */
     uint64_t random = mix(stress.seed + hf_fetch_add_relaxed(&count, 1) * 0x9e3779b97f4a7c15ull);
     uint32_t amount = (uint32_t)(random >> 8) & 63;
+    if (random >> 56 == 0)
+        wait_us(LONG_WAIT_US); /* long enough for others to do a lot */
     switch (random & 15) {
     case 0:
         wait_us(amount);

@@ -3,8 +3,9 @@
  * disturbers that make races likely on few cores.
  *
  * The disturbers are timers: each interrupts one thread some thousand times a second, and the
- * handler spins, yields or sleeps for some microseconds. So threads stop for a while at any
- * instruction, also between two that stand side by side, which preemption alone hits rarely.
+ * handler spins, yields or sleeps for some microseconds, rarely for some milliseconds. So threads
+ * stop for a while at any instruction, also between two that stand side by side, which preemption
+ * alone hits rarely.
  *
  * A program is silent but for one line at the end (hf_stress_done()), or the line that says what is
  * wrong (hf_stress_fail()). Both carry the seed.

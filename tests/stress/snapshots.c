@@ -27,11 +27,9 @@
 #include "tests/lib/store_rig.h"
 #include "tests/lib/stress.h"
 
-#define RECORDS      24000u /* of a round, at most */
-#define MAX_BATCH    12u    /* operations of one stay */
-#define TICK_BUDGET  64u
-#define WRITE_CHANCE 40u     /* percent of turns in which a thread ends a write */
-#define ENOUGH       100000u /* records, among which there is every operation */
+#define RECORDS     24000u /* of a round, at most */
+#define TICK_BUDGET 64u
+#define ENOUGH      100000u /* records, among which there is every operation */
 
 /* What passes through the flusher's queue is kept. */
 struct capture {
@@ -47,6 +45,8 @@ struct round {
     struct hf_any_window window;
     uint64_t seed;
     unsigned threads;
+    uint32_t most_batch;   /* operations of one stay */
+    uint32_t write_chance; /* percent of turns in which a thread ends a write */
     _Atomic uint32_t working;
 };
 
@@ -58,7 +58,7 @@ struct worker {
 
 static struct round round_now;
 static struct worker *workers[HF_STRESS_MAX_THREADS];
-static uint64_t rounds, snapshots, recoveries, from_snapshots, operations, done[64];
+static uint64_t rounds, snapshots, recoveries, from_snapshots, records, segments, done[64];
 
 /* ---- the disk ---- */
 
@@ -119,12 +119,12 @@ static void turn(struct round *round, struct worker *worker)
     struct hf_random *random = &worker->any.random;
     worker->actor.now_ns = hf_server_clock_now_ns(&round->rig.store->log.clock);
     hf_actor_enter(&worker->actor);
-    for (uint32_t i = 1 + hf_random_below(random, MAX_BATCH); i > 0; i--)
+    for (uint32_t i = 1 + hf_random_below(random, round->most_batch); i > 0; i--)
         operate(round, worker);
     hf_engine_tick(&worker->actor, TICK_BUDGET);
     hf_actor_exit(&worker->actor);
     hf_flusher_run(flusher_of(round), &round->capture.queue);
-    if (hf_random_chance(random, WRITE_CHANCE))
+    if (hf_random_chance(random, round->write_chance))
         end_write(round, random);
     if (hf_random_chance(random, 25))
         sched_yield(); /* for the keeper */
@@ -157,12 +157,15 @@ static void look(struct round *round)
     struct hf_memory_io *disk = hf_store_rig_copy_disk(rig);
     struct hf_rebuilt recovered;
     rig->last_lsn = hf_load_acquire(&round->capture.count); /* pairs with submit() */
+    const char *wrong = hf_store_rig_check_snapshots(rig, disk);
+    if (wrong != NULL)
+        hf_stress_fail("%s", wrong);
     if (hf_store_rig_recover(rig, disk, &recovered) != 0)
         hf_stress_fail("%s", rig->text);
     if (recovered.last_lsn < durable_lsn)
         hf_stress_fail("LSN %llu was durable, but the log was recovered up to %llu only",
                        (unsigned long long)durable_lsn, (unsigned long long)recovered.last_lsn);
-    const char *wrong = hf_store_rig_compare(rig, &recovered);
+    wrong = hf_store_rig_compare(rig, &recovered);
     if (wrong != NULL)
         hf_stress_fail("%s", wrong);
     from_snapshots += recovered.found.snapshot.segment != 0;
@@ -205,16 +208,18 @@ static void open_round(struct round *round, uint64_t seed, unsigned threads)
     struct hf_random random = hf_random_for(seed, 0);
     memset(round, 0, sizeof *round);
     const struct hf_store_rig_options options = {
-        .max_inventories = 8,
+        .max_inventories = HF_ANY_INVENTORY_MAX,
         .max_reservations = 1024 + threads * 64 + hf_random_below(&random, 4096),
         .ring_slots = 256u << (hf_random_below(&random, 3) + (threads > 4 ? 2 : 0)),
-        .snapshot_copy_cells = 1 + hf_random_below(&random, 64),
+        .snapshot_copy_cells = 1u << hf_random_below(&random, 10),
         .retain_ns = HF_NS_PER_MS << hf_random_below(&random, 10),
         .threaded = hf_random_chance(&random, 40),
     };
     hf_store_rig_open(&round->rig, &options);
     round->seed = seed;
     round->threads = threads;
+    round->most_batch = 1u << hf_random_below(&random, 5);
+    round->write_chance = 20 + hf_random_below(&random, 80);
     hf_store_relaxed(&round->working, threads); /* no other thread yet */
     round->capture = (struct capture){.queue = {.submit = submit}, .manual = &round->rig.queue};
     round->capture.records = malloc((size_t)RECORDS * HF_RECORD_BYTES);
@@ -259,7 +264,8 @@ static void close_round(struct round *round)
     look(round);
     check_engine(round);
     snapshots += hf_store_rig_report(&round->rig).made;
-    operations += hf_load_relaxed(&round->capture.count); /* no other thread */
+    records += hf_load_relaxed(&round->capture.count); /* no other thread */
+    segments += flusher_of(round)->segment.number;
     rounds++;
     for (unsigned i = 0; i < round->threads; i++) {
         for (unsigned j = 0; j < 64; j++)
@@ -278,12 +284,12 @@ int main(int argc, char **argv)
         hf_stress_run(options.threads + 1, run, &round_now);
         close_round(&round_now);
     }
-    const char *missing = operations >= ENOUGH ? hf_any_request_missing(done) : NULL;
+    const char *missing = records >= ENOUGH ? hf_any_request_missing(done) : NULL;
     if (missing != NULL || snapshots == 0)
         hf_stress_fail("no %s was ever done", missing != NULL ? missing : "snapshot");
-    return hf_stress_done("%llu rounds, %llu records, %llu snapshots, %llu recoveries (%llu from a "
-                          "snapshot)",
-                          (unsigned long long)rounds, (unsigned long long)operations,
-                          (unsigned long long)snapshots, (unsigned long long)recoveries,
-                          (unsigned long long)from_snapshots);
+    return hf_stress_done("%llu rounds, %llu records in %llu segments, %llu snapshots, %llu "
+                          "recoveries (%llu from a snapshot)",
+                          (unsigned long long)rounds, (unsigned long long)records,
+                          (unsigned long long)segments, (unsigned long long)snapshots,
+                          (unsigned long long)recoveries, (unsigned long long)from_snapshots);
 }

@@ -23,7 +23,7 @@ static void expect_right(uint64_t seed, const char *when)
     cr_assert_null(wrong, "seed %llu, %s: %s", (unsigned long long)seed, when, wrong);
     wrong = hf_store_rig_check_names(&rig);
     cr_assert_null(wrong, "seed %llu, %s: %s", (unsigned long long)seed, when, wrong);
-    wrong = hf_store_rig_check_snapshots(&rig);
+    wrong = hf_store_rig_check_snapshots(&rig, rig.memory);
     cr_assert_null(wrong, "seed %llu, %s: %s", (unsigned long long)seed, when, wrong);
 }
 
@@ -79,7 +79,7 @@ static void try_seed(uint64_t seed)
     struct hf_random random = hf_random_for(seed, 0);
     struct hf_any_window window = {0};
     struct hf_store_rig_options options = {
-        .max_inventories = 8,
+        .max_inventories = HF_ANY_INVENTORY_MAX,
         .max_reservations = 600 + hf_random_below(&random, 3000),
         .snapshot_copy_cells = 1 + hf_random_below(&random, 12),
         .retain_ns = 5 * MS << hf_random_below(&random, 12),

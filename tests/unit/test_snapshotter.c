@@ -102,7 +102,7 @@ static void expect_right(void)
 {
     const char *wrong = hf_store_rig_check(&rig);
     cr_expect_null(wrong, "%s", wrong);
-    wrong = hf_store_rig_check_snapshots(&rig);
+    wrong = hf_store_rig_check_snapshots(&rig, rig.memory);
     cr_expect_null(wrong, "%s", wrong);
 }
 
