@@ -6,8 +6,6 @@
 #include "tools/walk_text.h"
 #include "wal/record.h"
 
-#define PREFETCH_RECORDS 8
-
 static void note_record_fault(struct hf_audit *audit, const struct hf_block *block, uint32_t record,
                               const char *reason)
 {
@@ -26,27 +24,19 @@ static bool enter_block(struct hf_audit *audit, const struct hf_block_view *view
 {
     if ((view->header.flags & HF_BLOCK_START) != 0)
         hf_ledger_start(audit->ledger);
-    uint32_t count = view->header.record_count;
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *record = view->records + (size_t)i * HF_RECORD_BYTES;
-        if (i + PREFETCH_RECORDS < count)
-            hf_ledger_prefetch(audit->ledger, record + (size_t)PREFETCH_RECORDS * HF_RECORD_BYTES);
-        const char *reason = hf_ledger_enter(audit->ledger, record);
-        if (reason != NULL) {
-            note_record_fault(audit, &view->header, i, reason);
-            return false;
-        }
-    }
-    const char *reason = hf_ledger_end_block(audit->ledger);
+    uint32_t count = view->header.record_count, entered;
+    const char *reason = hf_ledger_enter_all(audit->ledger, view->records, count, &entered);
+    if (reason == NULL && (reason = hf_ledger_end_block(audit->ledger)) != NULL)
+        entered = count - 1;
     if (reason != NULL)
-        note_record_fault(audit, &view->header, count - 1, reason);
+        note_record_fault(audit, &view->header, entered, reason);
     return reason == NULL;
 }
 
 bool hf_audit_open(struct hf_audit *audit, struct hf_walk *walk, uint64_t retain_ns)
 {
     *audit = (struct hf_audit){.walk = walk, .retain_ns = retain_ns};
-    audit->ledger = hf_ledger_open();
+    audit->ledger = hf_ledger_open(UINT64_MAX);
     if (audit->ledger == NULL)
         return false;
     struct hf_block_view view;

@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 
-#define MAX_UNITS    ((1u << 29) - 1)
 #define MAX_HOLD_NS  (100ull * 24 * 3600 * 1000000000ull)
 #define HASHED_BYTES (HF_LEDGER_RECORD_BYTES + 8)
 
@@ -30,6 +29,7 @@ enum {
     RESERVATION_SEQUENCE = 72,
     RESERVATION_VERSION = 76,
     RESERVATION_LINKED_ID = 80,
+    RESERVATION_ORIGIN = 96,
     RESERVATION_MADE_AS = 100,
     RESERVATION_FLAGS = 101,
     RESERVATION_REASON = 102,
@@ -90,7 +90,7 @@ static bool zeros(const uint8_t *record, size_t from, size_t to)
 
 static bool is_units(uint32_t units)
 {
-    return units != 0 && units <= MAX_UNITS;
+    return units != 0 && units <= HF_LEDGER_UNITS_MAX;
 }
 
 /* ---- reservations ----------------------------------------------------------------------- */
@@ -109,6 +109,7 @@ static void read_reservation(const uint8_t *record, struct hf_ledger_reservation
         .qty = hf_get_u32(record + RESERVATION_QTY),
         .sequence = hf_get_u32(record + RESERVATION_SEQUENCE),
         .inventory_version = hf_get_u32(record + RESERVATION_VERSION),
+        .origin = hf_get_u32(record + RESERVATION_ORIGIN),
         .state = record[AT_STATE],
         .made_as = record[RESERVATION_MADE_AS],
         .flags = record[RESERVATION_FLAGS],
@@ -246,7 +247,7 @@ static const char *check_inventory(const uint8_t *record,
         return hf_ledger_reason(reason, "an inventory has sequence 0");
     if (!is_units(capacity))
         return hf_ledger_reason(reason, "an inventory has capacity %" PRIu32, capacity);
-    if (image->sell_limit > MAX_UNITS)
+    if (image->sell_limit > HF_LEDGER_UNITS_MAX)
         return hf_ledger_reason(reason, "an inventory has sell limit %" PRIu32, image->sell_limit);
     if ((image->flags & ~(uint32_t)INVENTORY_FLAGS_KNOWN) != 0)
         return hf_ledger_reason(reason, "an inventory has flags %" PRIu32, image->flags);
@@ -322,17 +323,50 @@ bool hf_ledger_image_is_old(const uint8_t *record)
            (claims || hf_get_u32(record + RESERVATION_VERSION) == 0);
 }
 
-/* ---- the state hash --------------------------------------------------------------------- */
+/* ---- writing, and the state hash --------------------------------------------------------- */
 
-uint64_t hf_ledger_reservation_hash(const uint8_t *record)
+void hf_ledger_image_write(const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                           uint8_t *record)
+{
+    memset(record, 0, HF_LEDGER_RECORD_BYTES);
+    hf_put_u64(record + AT_LSN, lsn);
+    record[AT_KIND] = LEDGER_RESERVATION;
+    record[AT_STATE] = image->state;
+    hf_put_u32(record + RESERVATION_QTY, image->qty);
+    memcpy(record + HF_LEDGER_AT_ID, image->id, HF_LEDGER_ID_BYTES);
+    hf_put_u64(record + RESERVATION_INVENTORY_ID, image->inventory_id);
+    hf_put_u64(record + RESERVATION_CUSTOMER_ID, image->customer_id);
+    hf_put_u64(record + RESERVATION_MADE_AT, image->made_at_ns);
+    hf_put_u64(record + RESERVATION_CHANGED_AT, image->changed_at_ns);
+    hf_put_u64(record + RESERVATION_DEADLINE, image->deadline_ns);
+    hf_put_u32(record + RESERVATION_SEQUENCE, image->sequence);
+    hf_put_u32(record + RESERVATION_VERSION, image->inventory_version);
+    if (image->linked_id != NULL)
+        memcpy(record + RESERVATION_LINKED_ID, image->linked_id, HF_LEDGER_ID_BYTES);
+    hf_put_u32(record + RESERVATION_ORIGIN, image->origin);
+    record[RESERVATION_MADE_AS] = image->made_as;
+    record[RESERVATION_FLAGS] = image->flags;
+    record[RESERVATION_REASON] = image->reason;
+}
+
+uint64_t hf_ledger_reservation_hash(const struct hf_ledger_reservation_image *image, uint64_t lsn)
 {
     uint8_t hashed[HF_LEDGER_RECORD_BYTES];
-    memcpy(hashed, record, sizeof hashed);
-    hf_put_u16(hashed + AT_CHAIN_INDEX, 0);
-    hf_put_u32(hashed + RESERVATION_VERSION, 0);
-    memset(hashed + RESERVATION_LINKED_ID, 0, HF_LEDGER_ID_BYTES);
-    hf_put_u16(hashed + RESERVATION_FLAGS, 0); /* and the reason */
+    struct hf_ledger_reservation_image content = *image;
+    content.inventory_version = 0;
+    content.linked_id = NULL;
+    content.flags = 0;
+    content.reason = 0;
+    hf_ledger_image_write(&content, lsn, hashed);
     return XXH3_64bits(hashed, sizeof hashed);
+}
+
+void hf_ledger_inventory_rewrite(uint8_t *record, uint32_t version, bool sold_out_closed)
+{
+    hf_put_u32(record + INVENTORY_VERSION, version);
+    record[INVENTORY_FLAGS] &= (uint8_t)~LEDGER_SOLD_OUT_CLOSED;
+    if (sold_out_closed)
+        record[INVENTORY_FLAGS] |= LEDGER_SOLD_OUT_CLOSED;
 }
 
 uint64_t hf_ledger_inventory_hash(const uint8_t *record, int64_t available)

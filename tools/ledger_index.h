@@ -1,60 +1,68 @@
 /*
- * Numbered things, found by their keys.
+ * From a hash to numbers: open addressing, 8 bytes a slot.
  *
- * A store holds things of one size in chunks that never move; an index of open addressing, 8 bytes
- * a slot, grows by doubling and leads from a hash to numbers. Nothing is allocated for a single
- * thing, and nothing is ever taken out.
+ * A slot's home is told by the highest bits of its hash, so slots stand in the order of their hashes,
+ * but for those that found their home taken. When the table doubles, what stood at i comes to about
+ * 2 i: old and new table are passed through from one end to the other, and nothing jumps.
  */
 #ifndef HF_TOOLS_LEDGER_INDEX_H
 #define HF_TOOLS_LEDGER_INDEX_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+
+/* Short keys are hashed in place. */
+#ifndef XXH_INLINE_ALL
+#define XXH_INLINE_ALL
+#endif
 #include <xxhash.h>
 
-#define HF_STORE_CHUNK_ITEMS 8192
-
-/* All zero: empty. */
-struct hf_store {
-    uint8_t **chunks;
-    uint32_t chunk_count;
-    uint32_t count;
-};
-
 /* A slot: 32 bits of hash above, number + 1 below; 0: free. All zero: empty. */
-struct hf_index {
+struct hf_ledger_index {
     uint64_t *slots;
     uint64_t mask;
     uint64_t count;
+    unsigned shift; /* from a hash to its home */
 };
 
-static inline void *hf_store_item(const struct hf_store *store, uint32_t number, size_t item_bytes)
+/* Makes room for one more. False: out of memory. */
+bool hf_ledger_index_reserve(struct hf_ledger_index *index);
+
+/* After hf_ledger_index_reserve(). */
+void hf_ledger_index_add(struct hf_ledger_index *index, uint32_t hash, uint32_t number);
+
+/* Takes out what was added like this. */
+void hf_ledger_index_remove(struct hf_ledger_index *index, uint32_t hash, uint32_t number);
+void hf_ledger_index_free(struct hf_ledger_index *index);
+
+/* The slot at which a search for the hash begins. The index is not empty. */
+static inline uint64_t hf_ledger_index_home(const struct hf_ledger_index *index, uint32_t hash)
 {
-    return store->chunks[number / HF_STORE_CHUNK_ITEMS] +
-           (number % HF_STORE_CHUNK_ITEMS) * item_bytes;
+    return (uint64_t)hash >> index->shift;
 }
 
-/* A new, zeroed item with the number store->count - 1. NULL: out of memory. */
-void *hf_store_add(struct hf_store *store, size_t item_bytes);
-void hf_store_free(struct hf_store *store);
+/* A walk over the numbers with one hash. */
+struct hf_ledger_probe {
+    uint32_t hash;
+    uint64_t at; /* slot */
+};
 
-/* Makes room for one more. False: out of memory. */
-bool hf_index_reserve(struct hf_index *index);
+static inline struct hf_ledger_probe hf_ledger_index_seek(const struct hf_ledger_index *index,
+                                                          uint32_t hash)
+{
+    return (struct hf_ledger_probe){hash,
+                                    index->slots == NULL ? 0 : hf_ledger_index_home(index, hash)};
+}
 
-/* After hf_index_reserve(). */
-void hf_index_add(struct hf_index *index, uint32_t hash, uint32_t number);
-void hf_index_free(struct hf_index *index);
-
-/* Walks over the numbers with that hash; *at begins as the hash. False: there is no further one. */
-static inline bool hf_index_next(const struct hf_index *index, uint32_t hash, uint64_t *at,
-                                 uint32_t *number)
+/* The next one. False: there is no further one. */
+static inline bool hf_ledger_index_next(const struct hf_ledger_index *index,
+                                        struct hf_ledger_probe *probe, uint32_t *number)
 {
     if (index->slots == NULL)
         return false;
-    for (uint64_t slot; (slot = index->slots[*at & index->mask]) != 0;) {
-        (*at)++;
-        if (slot >> 32 == hash) {
+    for (uint64_t slot; (slot = index->slots[probe->at]) != 0;) {
+        probe->at = (probe->at + 1) & index->mask;
+        if (slot >> 32 == probe->hash) {
             *number = (uint32_t)slot - 1;
             return true;
         }
@@ -63,12 +71,12 @@ static inline bool hf_index_next(const struct hf_index *index, uint32_t hash, ui
 }
 
 /* Of a reservation id's 16 bytes. */
-static inline uint32_t hf_hash_of_id(const uint8_t *id)
+static inline uint32_t hf_ledger_hash_of_id(const uint8_t *id)
 {
     return (uint32_t)(XXH3_64bits(id, 16) >> 32);
 }
 
-static inline uint32_t hf_hash_of_number(uint64_t number)
+static inline uint32_t hf_ledger_hash_of_number(uint64_t number)
 {
     return (uint32_t)((number ^ number >> 32) * 0x9e3779b97f4a7c15ull >> 32);
 }
