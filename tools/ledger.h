@@ -95,9 +95,32 @@ const char *hf_ledger_load(struct hf_ledger *ledger, const uint8_t *record,
 const char *hf_ledger_load_all(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,
                                enum hf_ledger_source source, uint32_t *loaded);
 
+/* A date of the log that need not be that of any record which is loaded. */
+void hf_ledger_load_date(struct hf_ledger *ledger, uint64_t date_ns);
+
 /* What was loaded is the state after this LSN: the next record to be entered has the next one. NULL,
  * or why it cannot be. */
 const char *hf_ledger_settle(struct hf_ledger *ledger, uint64_t lsn);
+
+/* ---- comparing -------------------------------------------------------------------------- */
+
+/*
+ * Holds a snapshot against the state after an LSN from which on the snapshot makes it known: the
+ * records of the log from `start_lsn` on, up to there, replayed on what the snapshot holds, must give
+ * this state. retain_ns: of the server that made it.
+ */
+struct hf_ledger_comparison;
+
+/* NULL: out of memory. The ledger must not change meanwhile. */
+struct hf_ledger_comparison *hf_ledger_compare_open(struct hf_ledger *ledger, uint64_t start_lsn,
+                                                    uint64_t retain_ns);
+void hf_ledger_compare_close(struct hf_ledger_comparison *comparison);
+
+/* A record of the snapshot. NULL, or why it contradicts the log; valid as long as the ledger. */
+const char *hf_ledger_compare(struct hf_ledger_comparison *comparison, const uint8_t *record);
+
+/* There are no more. NULL, or what the snapshot should hold and does not. */
+const char *hf_ledger_compare_end(struct hf_ledger_comparison *comparison);
 
 /* ---- looking ---------------------------------------------------------------------------- */
 

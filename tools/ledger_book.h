@@ -42,6 +42,7 @@ struct hf_ledger_inventory {
     int64_t unjudged_version; /* what claims up to this one were decided under is not known */
     uint64_t run;             /* for which the above was made up */
     bool versioned;           /* newest_version is one */
+    bool copied;              /* from a snapshot: newest_version may be of a later run than this */
     bool sold_out, outside;   /* there was one */
     bool closed;              /* by selling out, with closed_version */
     int64_t sold_out_version; /* of the newest claim that took the last unit */

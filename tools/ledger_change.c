@@ -19,7 +19,9 @@ void hf_ledger_begin_run(const struct hf_ledger_book *book, struct hf_ledger_inv
     inventory->run = book->run;
     inventory->lowering_count = 0; /* they excuse no claim of this run */
     hf_ledger_versions_clear(&inventory->versions);
-    if (book->started_modern && inventory->versioned)
+    if (inventory->copied)
+        inventory->oldest_version = HF_LEDGER_NO_VERSION;
+    else if (book->started_modern && inventory->versioned)
         inventory->oldest_version = inventory->newest_version + VERSION_JUMP - 1;
 }
 

@@ -61,6 +61,7 @@ static const char *load_inventory(struct hf_ledger *ledger, const uint8_t *recor
     int64_t version = hf_book_counted_on(inventory, image->inventory_version);
     if (source == HF_LEDGER_FROM_LOG && image->sequence == 1 && !inventory->versioned)
         inventory->oldest_version = version;
+    inventory->copied |= source == HF_LEDGER_FROM_SNAPSHOT;
     if (image->inventory_version != 0 || !inventory->versioned)
         hf_book_note_version(inventory, version);
     keep_inventory(inventory, record, image, version, source);
@@ -206,6 +207,12 @@ const char *hf_ledger_load_all(struct hf_ledger *ledger, const uint8_t *records,
     return hf_ledger_pipeline(ledger, records, count, load, source, loaded);
 }
 
+void hf_ledger_load_date(struct hf_ledger *ledger, uint64_t date_ns)
+{
+    begin_loading(ledger);
+    hf_book_note_date(&ledger->book, date_ns);
+}
+
 /* ---- settling --------------------------------------------------------------------------- */
 
 /* Claims with a version that is known already were decided under settings, limits and lists of which
@@ -215,6 +222,7 @@ static const char *settle_inventory(struct hf_ledger *ledger, struct hf_ledger_i
     if (inventory->rules.sequence == 0)
         return hf_ledger_fault(ledger, "inventory %" PRIu64 " of a reservation was never made",
                                inventory->rules.inventory_id);
+    inventory->copied = false;
     inventory->unjudged_version = inventory->newest_version;
     inventory->skip_version = inventory->newest_version;
     hf_book_close_if_sold_out(inventory);
