@@ -226,31 +226,42 @@ static bool says_so(const struct hf_ack *ack, const uint8_t *record)
            (ack->lsn == 0 || ack->lsn == hf_get_u64(record));
 }
 
-/* True if what was acknowledged can have become this. Of states, all can become any but what is final,
- * and what has its units does not wait again. */
-static bool can_be(const struct hf_ack *ack, const uint8_t *record)
+static bool is_final(unsigned state)
 {
-    if (says_so(ack, record))
-        return true;
-    unsigned state = record[AT_STATE];
-    if (ack->lsn != 0 && ack->lsn >= hf_get_u64(record))
-        return false;
-    switch (ack->state) {
+    return state == HF_STATE_CANCELLED || state == HF_STATE_RELEASED || state == HF_STATE_EXPIRED;
+}
+
+/* True if one state can become another, by one change or more. */
+static bool leads_to(unsigned from, unsigned to)
+{
+    switch (from) {
     case HF_STATE_CONFIRMED:
-        return state == HF_STATE_CONFIRMED || state == HF_STATE_CANCELLED;
+        return to == HF_STATE_CONFIRMED || to == HF_STATE_CANCELLED;
     case HF_STATE_HELD:
-        return state != HF_STATE_WAITING;
-    case HF_STATE_CANCELLED:
-    case HF_STATE_RELEASED:
-    case HF_STATE_EXPIRED:
-        return false;
+        return to != HF_STATE_WAITING;
     default:
-        return true;
+        return !is_final(from);
     }
 }
 
+static void meet_in_log(struct hf_ack *ack, const uint8_t *record)
+{
+    ack->found |= says_so(ack, record);
+}
+
+/* The newest image of the reservation then. If that is older than what was acknowledged, that was
+ * never logged. */
+static void meet_in_snapshot(struct hf_ack *ack, const uint8_t *record)
+{
+    bool is_newer = ack->lsn == 0 || ack->lsn < hf_get_u64(record);
+    if (says_so(ack, record) || (is_newer && leads_to(ack->state, record[AT_STATE])))
+        ack->found = true;
+    else
+        ack->contradicted = !(is_newer && ack->lsn != 0 && is_final(ack->state));
+}
+
 static void meet(struct hf_acks *acks, const uint8_t *record,
-                 bool (*judge)(const struct hf_ack *ack, const uint8_t *record))
+                 void (*judge)(struct hf_ack *ack, const uint8_t *record))
 {
     uint32_t number;
     if (record[AT_KIND] != KIND_RESERVATION)
@@ -260,18 +271,23 @@ static void meet(struct hf_acks *acks, const uint8_t *record,
     while (hf_ledger_index_next(&acks->index, &probe, &number)) {
         struct hf_ack *ack = &acks->acks[number];
         if (!ack->found && memcmp(ack->id.bytes, id, sizeof ack->id.bytes) == 0)
-            ack->found = judge(ack, record);
+            judge(ack, record);
     }
 }
 
 void hf_acks_meet(struct hf_acks *acks, const uint8_t *records, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        meet(acks, records + (size_t)i * HF_RECORD_BYTES, says_so);
+        meet(acks, records + (size_t)i * HF_RECORD_BYTES, meet_in_log);
 }
 
 void hf_acks_meet_snapshot(struct hf_acks *acks, const uint8_t *records, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        meet(acks, records + (size_t)i * HF_RECORD_BYTES, can_be);
+        meet(acks, records + (size_t)i * HF_RECORD_BYTES, meet_in_snapshot);
+}
+
+bool hf_ack_is_unprovable(const struct hf_ack *ack, uint64_t known_lsn)
+{
+    return !ack->found && !ack->contradicted && ack->lsn != 0 && ack->lsn <= known_lsn;
 }

@@ -13,7 +13,7 @@
  * other things, as reservations change. Where the log begins with a snapshot, what was before is not
  * there: then it is enough that the snapshot holds something that can have come of it. Of what it
  * does not hold, and which was acknowledged with an LSN before the log begins, nobody can say whether
- * it was finished and forgotten, or lost.
+ * it was finished and forgotten, or lost; likewise of what was finished, if its id was used again.
  */
 #ifndef HF_TOOLS_ACKS_H
 #define HF_TOOLS_ACKS_H
@@ -31,6 +31,7 @@ struct hf_ack {
     uint32_t qty;  /* 0: any */
     uint8_t state; /* 0: any */
     bool found;
+    bool contradicted; /* the snapshot holds it, and it can be no such thing */
 };
 
 struct hf_acks {
@@ -55,5 +56,9 @@ void hf_acks_meet(struct hf_acks *acks, const uint8_t *records, uint32_t count);
 
 /* Likewise, records of the snapshot with which the log begins. */
 void hf_acks_meet_snapshot(struct hf_acks *acks, const uint8_t *records, uint32_t count);
+
+/* True if it was not found, and nobody can say whether it should have been. known_lsn: up to which the
+ * log is not there, but for what a snapshot holds; 0: all is there. */
+bool hf_ack_is_unprovable(const struct hf_ack *ack, uint64_t known_lsn);
 
 #endif

@@ -68,6 +68,9 @@ struct hf_audit {
 bool hf_audit_open(struct hf_audit *audit, const struct hf_audit_options *options);
 void hf_audit_close(struct hf_audit *audit);
 
+/* Up to this LSN, all that is known is what a snapshot holds; 0: the log begins at its beginning. */
+uint64_t hf_audit_known_lsn(const struct hf_audit *audit);
+
 /* True if nothing is wrong. */
 bool hf_audit_passed(const struct hf_audit *audit);
 

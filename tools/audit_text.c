@@ -58,10 +58,9 @@ static const char *verdict_name(enum hf_audit_snapshot verdict)
     return names[verdict];
 }
 
-/* What is known of an acknowledgement that was not found. */
 static bool is_unprovable(const struct hf_audit *audit, const struct hf_ack *ack)
 {
-    return ack->lsn != 0 && ack->lsn <= audit->intake.known_lsn;
+    return hf_ack_is_unprovable(ack, hf_audit_known_lsn(audit));
 }
 
 /* ---- text ------------------------------------------------------------------------------- */

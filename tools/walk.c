@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/files.h"
+#include "tools/snapshots.h"
 #include "wal/io.h"
 #include "wal/segment_header.h"
 
@@ -31,6 +31,22 @@ static bool read_first_header(const char *directory, uint64_t segment, struct hf
     return right;
 }
 
+/* A snapshot that begins with this segment knows best what was before it. False: there is none. */
+static bool ask_snapshots(struct hf_walk *walk, const struct hf_files *files)
+{
+    struct hf_snapshot_entries snapshots;
+    hf_snapshot_entries_read(&snapshots, walk->directory, files);
+    for (uint32_t i = 0; i < snapshots.count; i++) {
+        const struct hf_snapshot_entry *entry = &snapshots.entries[i];
+        if (entry->read == HF_SNAPSHOT_RIGHT &&
+            entry->header.start.segment == files->first_segment) {
+            walk->start = entry->header.start;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The oldest segment that is there. If its first block is not right, the reader will say so. */
 static bool find_oldest(struct hf_walk *walk)
 {
@@ -45,7 +61,8 @@ static bool find_oldest(struct hf_walk *walk)
     if (files.first_segment <= 1)
         return true;
     walk->start.segment = files.first_segment;
-    if (!read_first_header(walk->directory, files.first_segment, &block))
+    if (ask_snapshots(walk, &files) ||
+        !read_first_header(walk->directory, files.first_segment, &block))
         return true;
     walk->start = (struct hf_log_start){
         .segment = files.first_segment,

@@ -8,8 +8,8 @@
  * faster than it is read is followed for a while only.
  *
  * A log whose first segments are gone begins where a snapshot says; or, for those who only want to
- * see what there is, with the oldest segment, whose first block is then believed what it says of the
- * one before it.
+ * see what there is, with the oldest segment; if no snapshot begins there, its first block is believed
+ * what it says of the one before it.
  */
 #ifndef HF_TOOLS_WALK_H
 #define HF_TOOLS_WALK_H

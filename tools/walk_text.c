@@ -61,6 +61,8 @@ static const char *end_name(const struct hf_walk *walk)
     }
     if (walk->grows)
         return "being written";
+    if (walk->blocks == 0)
+        return "empty";
     return (walk->last.flags & HF_BLOCK_STOP) != 0 ? "clean stop"
                                                    : "no stop (a server runs, or was killed)";
 }
