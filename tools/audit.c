@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "wal/io.h"
 #include "wal/record.h"
 
@@ -191,12 +192,14 @@ static bool begin(struct hf_audit *audit)
     const char *directory = audit->options.directory;
     struct hf_log_start start, *from = NULL;
     audit->comparable = audit->snapshots.count;
-    if (audit->files.first_segment > 1 && !audit->options.quick) {
+    bool is_whole = audit->files.first_segment == 1 ||
+                    (audit->files.segments == 0 && audit->files.snapshots == 0);
+    if (!is_whole && !audit->options.quick) {
         if (!begin_with_snapshot(audit, &start))
             return false;
         from = &start;
     }
-    if (audit->files.first_segment > 1 && audit->options.quick && audit->options.acks != NULL)
+    if (!is_whole && audit->options.quick && audit->options.acks != NULL)
         find_acks_in_snapshot(audit);
     hf_progress_clear(&audit->progress);
     audit->walks = hf_walk_open(&audit->walk, directory, from, true);
@@ -226,6 +229,8 @@ static void check_starts(struct hf_audit *audit, const struct hf_block *block)
 static void check_log_ids(struct hf_audit *audit)
 {
     const uint8_t *log_id = hf_reader_files(audit->walk.reader)->log_id;
+    if (hf_all_zero(log_id, sizeof audit->intake.snapshot.log_id))
+        return; /* no segment could be read */
     for (uint32_t i = 0; i < audit->snapshots.count; i++) {
         struct hf_snapshot_entry *entry = &audit->snapshots.entries[i];
         if (entry->read == HF_SNAPSHOT_RIGHT &&

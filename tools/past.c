@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "wal/record.h"
 #include "wal/segment_header.h"
 
@@ -72,6 +73,13 @@ static enum attempt read_log(struct search *search, struct hf_walk *walk, bool *
     return REACHED;
 }
 
+/* A segment that could not be read tells no log. */
+static bool is_of_another_log(const struct hf_past *past)
+{
+    return past->intake.has_snapshot && !hf_all_zero(past->log_id, sizeof past->log_id) &&
+           memcmp(past->intake.snapshot.log_id, past->log_id, sizeof past->log_id) != 0;
+}
+
 static enum attempt read_from(struct search *search, const struct hf_log_start *start)
 {
     struct hf_past *past = search->past;
@@ -81,8 +89,7 @@ static enum attempt read_from(struct search *search, const struct hf_log_start *
         return fail(past, "%s", walk.finding.text);
     memcpy(past->log_id, hf_reader_files(walk.reader)->log_id, sizeof past->log_id);
     enum attempt attempt =
-        past->intake.has_snapshot &&
-                memcmp(past->intake.snapshot.log_id, past->log_id, sizeof past->log_id) != 0
+        is_of_another_log(past)
             ? fail(past,
                    "the snapshot up to LSN %" PRIu64 " in %s is of another log than its segments",
                    past->intake.snapshot.last_lsn, search->directory)

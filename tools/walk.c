@@ -31,7 +31,8 @@ static bool read_first_header(const char *directory, uint64_t segment, struct hf
     return right;
 }
 
-/* A snapshot that begins with this segment knows best what was before it. False: there is none. */
+/* A snapshot that begins with this segment knows best what was before it; any, if there is no segment.
+ * False: there is none. */
 static bool ask_snapshots(struct hf_walk *walk, const struct hf_files *files)
 {
     struct hf_snapshot_entries snapshots;
@@ -39,7 +40,7 @@ static bool ask_snapshots(struct hf_walk *walk, const struct hf_files *files)
     for (uint32_t i = 0; i < snapshots.count; i++) {
         const struct hf_snapshot_entry *entry = &snapshots.entries[i];
         if (entry->read == HF_SNAPSHOT_RIGHT &&
-            entry->header.start.segment == files->first_segment) {
+            (files->segments == 0 || entry->header.start.segment == files->first_segment)) {
             walk->start = entry->header.start;
             return true;
         }
@@ -58,11 +59,12 @@ static bool find_oldest(struct hf_walk *walk)
         snprintf(walk->finding.text, sizeof walk->finding.text, "%.300s", error);
         return false;
     }
-    if (files.first_segment <= 1)
+    if (files.first_segment == 1 || (files.segments == 0 && files.snapshots == 0))
+        return true;
+    if (ask_snapshots(walk, &files) || files.segments == 0)
         return true;
     walk->start.segment = files.first_segment;
-    if (ask_snapshots(walk, &files) ||
-        !read_first_header(walk->directory, files.first_segment, &block))
+    if (!read_first_header(walk->directory, files.first_segment, &block))
         return true;
     walk->start = (struct hf_log_start){
         .segment = files.first_segment,

@@ -459,3 +459,16 @@ Test(wal_snapshots, files_are_kept_while_they_are_read)
     hf_wal_expect_run(0, "verify", builder.directory);
     close(keep);
 }
+
+Test(wal_snapshots, a_snapshot_without_its_segment_is_no_log)
+{
+    /* All segments are gone: whatever looks says which one is missing. */
+    static const char *const commands[] = {"verify", "info", "dump", "state"};
+    hf_log_snapshot_make(&builder, last_lsn, 3);
+    for (uint64_t segment = 1; segment <= 3; segment++)
+        remove_segment(segment);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        hf_wal_expect_run(1, commands[i], builder.directory);
+        hf_wal_expect("0000000000000003.wal at 0: the segment is missing");
+    }
+}

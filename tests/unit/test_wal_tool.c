@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tests/lib/wal_expect.h"
+#include "wal/record.h"
 
 static struct hf_log_builder builder;
 
@@ -129,6 +130,76 @@ Test(wal_tool, a_dump_shows_what_is_asked_for)
     EXPECT_LSNS("", "dump", directory, "--customer", "123456");
 }
 
+Test(wal_tool, a_dump_shows_states_and_dates_that_are_asked_for)
+{
+    /* By state, one or several; by date, with both ends; a moment that is before or behind all. */
+    const char *directory = builder.directory;
+    hf_wal_build_story(&builder);
+    EXPECT_LSNS(" 4 5", "dump", directory, "--state=waiting");
+    EXPECT_LSNS(" 2 7 8 9", "dump", directory, "--state", "HELD,cancelled");
+    EXPECT_LSNS(" 7 9", "dump", directory, "--state=cancelled", "--inventory=7");
+    EXPECT_LSNS(" 5 6 7 8 9 10 11 12 13 14", "dump", directory, "--from=" DATE "10Z");
+    EXPECT_LSNS(" 1 2 3 4", "dump", directory, "--to=" DATE "09Z");
+    EXPECT_LSNS(" 3", "dump", directory, "--from=" DATE "08Z", "--to=" DATE "08Z");
+    EXPECT_LSNS(" 10 11 12 13 14", "dump", directory, "--from=@1767323645");
+    EXPECT_LSNS("", "dump", directory, "--to=@1767323045");
+    EXPECT_LSNS("", "dump", directory, "--from=now");
+    EXPECT_LSNS(" 14", "dump", directory, "--from=14", "--to=now");
+    EXPECT_LSNS("", "dump", directory, "--to=0");
+}
+
+Test(wal_tool, a_sound_log_is_dumped_in_csv)
+{
+    /* Each kind of record; every line has a value, or none, for each column. */
+    hf_wal_build_story(&builder);
+    hf_wal_expect_run(0, "dump", builder.directory, "--format=csv");
+    hf_wal_expect(
+        "lsn,kind,reservation_id,inventory_id,customer_id,product_id,qty,status,sequence,"
+        "inventory_version,made_at,changed_at,deadline,made_as,reason,sold_out,linked_id,"
+        "origin,chain_place,chain_length,capacity,sell_limit,available,event,paused,closed,"
+        "close_when_sold_out,skip,sold_out_closed,customer_limit,min_qty,max_qty,"
+        "waiting_limit,opens_at,closes_at,longest_hold,cancel_until,offer_ttl,hex\n"
+        "1,inventory,,7,,1007,,,1,1," DATE "06Z," DATE "06Z,,,,,,,,,3,3,,,false,false,"
+        "false,false,false,,,,10000,,,,,15m,\n"
+        "2,reservation,00000000-0000-7000-0200-000000000000,7,7001,,2,HELD,1,2," DATE "07Z," DATE
+        "07Z,2026-01-02T03:19:05.000000007Z,HELD,request,false,,,,,,,,,,,,,,,,"
+        ",,,,,,,\n");
+    hf_wal_expect(
+        "\n11,reservation,00000000-0000-7000-0600-000000000000,7,7001,,1,CONFIRMED,1,7,"
+        "2026-01-02T03:19:05.000000007Z,2026-01-02T03:19:05.000000007Z,,CONFIRMED,request,"
+        "false,00000000-0000-7000-0200-000000000000,,2,2,,,,,,,,,,,,,,,,,,,\n"
+        "12,event,,7,,,,,,8,,2026-01-02T03:19:05.000000007Z,,,,,,,,,,,1,AVAILABLE_AGAIN,,,"
+        ",,,,,,,,,,,,\n13,inventory,");
+    hf_wal_expect(",paused,closed,");
+    for (char *line = strtok(hf_wal_output, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        int commas = 0;
+        for (const char *at = line; *at != '\0'; at++)
+            commas += *at == ',';
+        cr_expect_eq(commas, 38, "%s", line);
+    }
+}
+
+Test(wal_tool, records_that_are_no_images_are_shown_as_they_are)
+{
+    /* A kind that is unknown, in all formats; and it is told. */
+    uint8_t record[HF_RECORD_BYTES] = {0};
+    record[8] = 9;
+    hf_log_builder_block(&builder, HF_BLOCK_START);
+    hf_log_builder_record(&builder, record);
+    hf_log_builder_block(&builder, 0);
+    hf_wal_expect_run(1, "dump", builder.directory);
+    hf_wal_expect(
+        "lsn=1 unknown reason=\"the kind of the image is unknown\" hex=010000000000000009000000");
+    hf_wal_expect("holdfast-wal: 1 records are not known images\n");
+    hf_wal_expect_run(1, "dump", builder.directory, "--format=jsonl");
+    hf_wal_expect(
+        "{\"lsn\":1,\"kind\":\"unknown\",\"reason\":\"the kind of the image is unknown\",\"hex\":"
+        "\"0100");
+    hf_wal_expect_run(1, "dump", builder.directory, "--format=csv");
+    hf_wal_expect(
+        "\n1,unknown,,,,,,,,,,,,,the kind of the image is unknown,,,,,,,,,,,,,,,,,,,,,,,,0100");
+}
+
 Test(wal_tool, a_dump_ends_where_it_is_told_to)
 {
     /* What is behind --to is damaged, and not looked at. */
@@ -215,6 +286,15 @@ Test(wal_tool, bad_usage_is_told_and_exits_with_2)
         {{"dump", directory, "--customer=a"}, "--customer needs a customer's number"},
         {{"dump", directory, "--reservation=7"}, "--reservation needs a reservation's id"},
         {{"verify", directory, "--retain", "24"}, "--retain needs a duration such as 15m or 24h"},
+        {{"stat", directory}, "unknown command stat; did you mean state?"},
+        {{"dump", directory, "--reservations"}, "dump has no option --reservations"},
+        {{"dump", directory, "--costumer=1"},
+         "unknown option --costumer=1; did you mean --customer?"},
+        {{"dump", directory, "--json=yes"}, "--json takes no value"},
+        {{"dump", directory, "--format", "xml"}, "--format needs text, jsonl or csv, not \"xml\""},
+        {{"dump", directory, "--state=sold"}, "--state needs states such as held,confirmed"},
+        {{"state", directory, "--at=x"}, "--at needs an LSN or a date, not \"x\""},
+        {{"verify", directory, "--acks="}, "--acks needs a file"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *const *words = cases[i].words;
@@ -224,9 +304,30 @@ Test(wal_tool, bad_usage_is_told_and_exits_with_2)
         hf_wal_expect("; see holdfast-wal --help\n");
     }
     hf_wal_expect_run(0, "--help");
-    hf_wal_expect("usage: holdfast-wal");
+    hf_wal_expect("usage: holdfast-wal COMMAND DIR [OPTIONS]\n");
+    hf_wal_expect("Exit status: 0 all is well;");
     hf_wal_expect_run(0, "--version");
     hf_wal_expect("holdfast-wal ");
+}
+
+Test(wal_tool, every_command_has_help)
+{
+    /* Each, without a directory: how it is used, and its options. */
+    static const struct {
+        const char *command, *told;
+    } cases[] = {
+        {"info", "usage: holdfast-wal info DIR [OPTIONS]\n"},
+        {"dump", "\n  --from LSN|T          from this record, or date, on\n"},
+        {"history", "usage: holdfast-wal history DIR RESERVATION [OPTIONS]\n"},
+        {"verify", "\n  --quick               checksums and the chain of blocks only\n"},
+        {"state", "\n  --at LSN|T            as it was after this record, or at this date\n"},
+        {"hash", "\n  --retain DURATION     how long what is finished belongs to the state"},
+        {"export", "\n  --format F            sql, csv or jsonl\n"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        hf_wal_expect_run(0, cases[i].command, "--help");
+        hf_wal_expect(cases[i].told);
+    }
 }
 
 Test(wal_tool, directories_without_a_log_are_told_and_exit_with_1)
