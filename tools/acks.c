@@ -51,7 +51,7 @@ static bool add(struct hf_acks *acks, const struct hf_ack *ack, char error[HF_AC
     }
     if (!hf_ledger_index_reserve(&acks->index))
         return refuse(error, ack->line, "not enough memory for so many");
-    hf_ledger_index_add(&acks->index, hf_ledger_hash_of_id(ack->id.bytes), acks->count);
+    hf_ledger_index_add(&acks->index, hf_ledger_hash_of_id(acks->seed, ack->id.bytes), acks->count);
     acks->acks[acks->count++] = *ack;
     return true;
 }
@@ -194,7 +194,7 @@ static bool read_lines(struct hf_acks *acks, FILE *file, char error[HF_ACKS_ERRO
 bool hf_acks_open(struct hf_acks *acks, const char *path, char error[HF_ACKS_ERROR_BYTES])
 {
     char found[HF_ACKS_ERROR_BYTES];
-    *acks = (struct hf_acks){.count = 0};
+    *acks = (struct hf_acks){.seed = hf_ledger_seed()};
     bool is_stdin = strcmp(path, "-") == 0;
     FILE *file = is_stdin ? stdin : fopen(path, "re");
     if (file == NULL) {
@@ -267,7 +267,8 @@ static void meet(struct hf_acks *acks, const uint8_t *record,
     if (record[AT_KIND] != KIND_RESERVATION)
         return;
     const uint8_t *id = record + AT_ID;
-    struct hf_ledger_probe probe = hf_ledger_index_seek(&acks->index, hf_ledger_hash_of_id(id));
+    struct hf_ledger_probe probe =
+        hf_ledger_index_seek(&acks->index, hf_ledger_hash_of_id(acks->seed, id));
     while (hf_ledger_index_next(&acks->index, &probe, &number)) {
         struct hf_ack *ack = &acks->acks[number];
         if (!ack->found && memcmp(ack->id.bytes, id, sizeof ack->id.bytes) == 0)

@@ -38,6 +38,7 @@ struct hf_acks {
     struct hf_ack *acks; /* in the order of the lines */
     uint32_t count, room;
     struct hf_ledger_index index; /* from ids */
+    uint64_t seed;                /* of their hashes */
 };
 
 #define HF_ACKS_ERROR_BYTES 640

@@ -19,7 +19,7 @@ struct hf_ledger *hf_ledger_open(uint64_t remember_ns)
     if (ledger == NULL)
         return NULL;
     ledger->next_lsn = 1;
-    ledger->book.remember_ns = remember_ns;
+    hf_book_open(&ledger->book, remember_ns);
     ledger->change.reason = ledger->reason;
     return ledger;
 }
@@ -144,13 +144,13 @@ static const char *enter_event(struct hf_ledger *ledger, const struct hf_ledger_
 /* All records of a change, at once. The first has that LSN. */
 static const char *enter_change(struct hf_ledger *ledger,
                                 const struct hf_ledger_reservation_image *images, uint32_t count,
-                                uint64_t lsn)
+                                uint64_t lsn, const struct hf_ledger_hint *hint)
 {
     struct hf_ledger_change *change = &ledger->change;
     hf_ledger_change_begin(change, count);
     for (uint32_t i = 0; i < count; i++) {
-        if (hf_ledger_change_apply(change, &ledger->book, &ledger->totals, &images[i], lsn + i) !=
-            NULL)
+        if (hf_ledger_change_apply(change, &ledger->book, &ledger->totals, &images[i], lsn + i,
+                                   hint) != NULL)
             return ledger->reason;
     }
     if (hf_ledger_change_judge(change, &ledger->book, &ledger->totals) != NULL)
@@ -179,11 +179,12 @@ static const char *add_to_chain(struct hf_ledger *ledger, const uint8_t *record,
     ledger->chain_count = 0;
     ledger->totals.chains++;
     return enter_change(ledger, ledger->images, ledger->chain_length,
-                        image->lsn + 1 - ledger->chain_length);
+                        image->lsn + 1 - ledger->chain_length, NULL);
 }
 
 static const char *enter_image(struct hf_ledger *ledger, const uint8_t *record,
-                               const struct hf_ledger_image *image)
+                               const struct hf_ledger_image *image,
+                               const struct hf_ledger_hint *hint)
 {
     if (ledger->chain_count != 0 && image->chain_length != ledger->chain_length)
         return hf_ledger_fault(ledger, "a chain of %" PRIu32 " records ends after %" PRIu32,
@@ -194,15 +195,16 @@ static const char *enter_image(struct hf_ledger *ledger, const uint8_t *record,
     case LEDGER_EVENT:
         return enter_event(ledger, &image->event);
     default:
-        return image->chain_length == 0 ? enter_change(ledger, &image->reservation, 1, image->lsn)
-                                        : add_to_chain(ledger, record, image);
+        return image->chain_length == 0
+                   ? enter_change(ledger, &image->reservation, 1, image->lsn, hint)
+                   : add_to_chain(ledger, record, image);
     }
 }
 
 /* ---- records ---------------------------------------------------------------------------- */
 
 static const char *enter(struct hf_ledger *ledger, const uint8_t *record,
-                         enum hf_ledger_source source)
+                         enum hf_ledger_source source, const struct hf_ledger_hint *hint)
 {
     (void)source;
     struct hf_ledger_image image;
@@ -214,7 +216,7 @@ static const char *enter(struct hf_ledger *ledger, const uint8_t *record,
                                image.lsn, ledger->next_lsn);
     if (!ledger->book.modern)
         ledger->book.modern = !hf_ledger_image_is_old(record);
-    reason = enter_image(ledger, record, &image);
+    reason = enter_image(ledger, record, &image, hint);
     if (reason == NULL) {
         ledger->totals.records++;
         ledger->next_lsn++;
@@ -226,7 +228,7 @@ const char *hf_ledger_enter(struct hf_ledger *ledger, const uint8_t *record)
 {
     HF_CHECK(ledger->phase != HF_LEDGER_LOADING);
     ledger->phase = HF_LEDGER_JUDGING;
-    return enter(ledger, record, HF_LEDGER_FROM_LOG);
+    return enter(ledger, record, HF_LEDGER_FROM_LOG, NULL);
 }
 
 const char *hf_ledger_enter_all(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,
@@ -246,22 +248,63 @@ const char *hf_ledger_end_block(struct hf_ledger *ledger)
                            ledger->chain_count, ledger->chain_length);
 }
 
+/* Records go through in groups: while those of one are entered, what those of the next need is on its
+ * way, and of those behind that it is looked for. */
+#define GROUP 12u
+
+struct pipeline {
+    const struct hf_ledger_book *book;
+    const uint8_t *records;
+    uint32_t count;
+    struct hf_ledger_hint hints[3]
+                               [GROUP]; /* of the group that is entered, and of the two behind it */
+};
+
+static uint32_t group_end(const struct pipeline *pipeline, uint32_t first)
+{
+    return pipeline->count - first < GROUP ? pipeline->count : first + GROUP;
+}
+
+static void announce_group(struct pipeline *pipeline, uint32_t first)
+{
+    if (first >= pipeline->count)
+        return;
+    struct hf_ledger_hint *hints = pipeline->hints[first / GROUP % 3];
+    uint32_t end = group_end(pipeline, first);
+    for (uint32_t i = first; i < end; i++)
+        hf_book_announce(pipeline->book, pipeline->records + (size_t)i * HF_LEDGER_RECORD_BYTES,
+                         &hints[i - first]);
+}
+
+static void fetch_group(struct pipeline *pipeline, uint32_t first)
+{
+    if (first >= pipeline->count)
+        return;
+    struct hf_ledger_hint *hints = pipeline->hints[first / GROUP % 3];
+    uint32_t end = group_end(pipeline, first);
+    for (uint32_t i = first; i < end; i++)
+        hf_book_fetch(pipeline->book, pipeline->records + (size_t)i * HF_LEDGER_RECORD_BYTES,
+                      &hints[i - first]);
+}
+
 const char *hf_ledger_pipeline(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,
                                hf_ledger_step *step, enum hf_ledger_source source, uint32_t *done)
 {
-    enum { RING = 32 };
-    _Static_assert(RING >= HF_LEDGER_ANNOUNCED, "a hash is there until its record is fetched");
-    uint32_t hashes[RING], announced = 0, fetched = 0;
-    for (*done = 0; *done < count; ++*done) {
-        for (; announced < count && announced < *done + HF_LEDGER_ANNOUNCED; announced++)
-            hashes[announced % RING] = hf_book_announce(
-                &ledger->book, records + (size_t)announced * HF_LEDGER_RECORD_BYTES);
-        for (; fetched < announced && fetched < *done + HF_LEDGER_FETCHED; fetched++)
-            hf_book_fetch(&ledger->book, records + (size_t)fetched * HF_LEDGER_RECORD_BYTES,
-                          hashes[fetched % RING]);
-        const char *reason = step(ledger, records + (size_t)*done * HF_LEDGER_RECORD_BYTES, source);
-        if (reason != NULL)
-            return reason;
+    struct pipeline pipeline = {.book = &ledger->book, .records = records, .count = count};
+    announce_group(&pipeline, 0);
+    fetch_group(&pipeline, 0);
+    announce_group(&pipeline, GROUP);
+    for (*done = 0; *done < count;) {
+        uint32_t first = *done, end = group_end(&pipeline, first);
+        const struct hf_ledger_hint *hints = pipeline.hints[first / GROUP % 3];
+        fetch_group(&pipeline, first + GROUP);
+        announce_group(&pipeline, first + 2 * GROUP);
+        for (; *done < end; ++*done) {
+            const char *reason = step(ledger, records + (size_t)*done * HF_LEDGER_RECORD_BYTES,
+                                      source, &hints[*done - first]);
+            if (reason != NULL)
+                return reason;
+        }
     }
     return NULL;
 }

@@ -6,7 +6,14 @@
 
 #include "base/bytes.h"
 
-#define FEW_INVENTORIES 1024 /* are near the processor anyway */
+#define NEXT_RESERVATIONS 12
+#define FEW_INVENTORIES   64 /* are near the processor anyway */
+
+void hf_book_open(struct hf_ledger_book *book, uint64_t remember_ns)
+{
+    *book = (struct hf_ledger_book){.remember_ns = remember_ns, .seed = hf_ledger_seed()};
+    book->customers.seed = book->seed;
+}
 
 void hf_book_close(struct hf_ledger_book *book)
 {
@@ -41,8 +48,8 @@ struct hf_ledger_reservation *hf_book_find_reservation(const struct hf_ledger_bo
 struct hf_ledger_inventory *hf_book_find_inventory(const struct hf_ledger_book *book,
                                                    uint64_t inventory_id, uint32_t *number)
 {
-    struct hf_ledger_probe probe =
-        hf_ledger_index_seek(&book->inventory_index, hf_ledger_hash_of_number(inventory_id));
+    struct hf_ledger_probe probe = hf_ledger_index_seek(
+        &book->inventory_index, hf_ledger_hash_of_number(book->seed, inventory_id));
     while (hf_ledger_index_next(&book->inventory_index, &probe, number)) {
         struct hf_ledger_inventory *inventory = hf_book_inventory(book, *number);
         if (inventory->rules.inventory_id == inventory_id)
@@ -56,42 +63,42 @@ static const void *slot_of(const struct hf_ledger_index *index, uint32_t hash)
     return &index->slots[hf_ledger_index_home(index, hash)];
 }
 
-uint32_t hf_book_announce(const struct hf_ledger_book *book, const uint8_t *record)
+void hf_book_announce(const struct hf_ledger_book *book, const uint8_t *record,
+                      struct hf_ledger_hint *hint)
 {
-    uint32_t hash = hf_ledger_hash_of_id(record + HF_LEDGER_AT_ID);
+    hint->hash = hf_book_hash(book, record + HF_LEDGER_AT_ID);
     if (book->reservation_index.slots != NULL)
-        __builtin_prefetch(slot_of(&book->reservation_index, hash), 1);
-    if (book->inventories.count > FEW_INVENTORIES)
-        __builtin_prefetch(slot_of(&book->inventory_index, hf_ledger_hash_of_number(hf_get_u64(
-                                                               record + HF_LEDGER_AT_INVENTORY))));
-    return hash;
+        __builtin_prefetch(slot_of(&book->reservation_index, hint->hash), 1);
+    if (book->inventories.count > FEW_INVENTORIES) {
+        uint64_t inventory_id = hf_get_u64(record + HF_LEDGER_AT_INVENTORY);
+        __builtin_prefetch(
+            slot_of(&book->inventory_index, hf_ledger_hash_of_number(book->seed, inventory_id)));
+    }
 }
 
-/* A slot of another hash may lead there as well, but rarely: not worth a walk. */
+/* The first with that hash is nearly always the only one. */
 static void fetch_reservation(const struct hf_ledger_book *book, uint32_t hash)
 {
-    const struct hf_ledger_index *index = &book->reservation_index;
-    if (index->slots == NULL)
+    uint32_t number;
+    struct hf_ledger_probe probe = hf_ledger_index_seek(&book->reservation_index, hash);
+    if (!hf_ledger_index_next(&book->reservation_index, &probe, &number))
         return;
-    uint64_t slot = index->slots[hf_ledger_index_home(index, hash)];
-    if (slot == 0 || slot >> 32 != hash)
-        return;
-    const uint8_t *reservation = (const uint8_t *)hf_book_reservation(book, (uint32_t)slot - 1);
+    const uint8_t *reservation = (const uint8_t *)hf_book_reservation(book, number);
     __builtin_prefetch(reservation, 1);
     __builtin_prefetch(reservation + sizeof(struct hf_ledger_reservation) - 1, 1);
 }
 
-void hf_book_fetch(const struct hf_ledger_book *book, const uint8_t *record, uint32_t hash)
+void hf_book_fetch(const struct hf_ledger_book *book, const uint8_t *record,
+                   struct hf_ledger_hint *hint)
 {
-    fetch_reservation(book, hash);
-    if (book->inventories.count <= FEW_INVENTORIES && !book->counts_customers)
-        return;
     uint32_t number;
     uint64_t inventory_id = hf_get_u64(record + HF_LEDGER_AT_INVENTORY);
+    fetch_reservation(book, hint->hash);
     const uint8_t *inventory = (const uint8_t *)hf_book_find_inventory(book, inventory_id, &number);
-    if (inventory == NULL)
+    hint->inventory = inventory == NULL ? 0 : number + 1;
+    if (inventory == NULL || book->inventories.count <= FEW_INVENTORIES)
         return;
-    for (size_t at = 0; at < offsetof(struct hf_ledger_inventory, record); at += 64)
+    for (size_t at = 64; at < offsetof(struct hf_ledger_inventory, record); at += 64)
         __builtin_prefetch(inventory + at, 1);
     if (book->counts_customers)
         hf_ledger_map_prefetch(&book->customers, number,
@@ -111,7 +118,8 @@ struct hf_ledger_inventory *hf_book_add_inventory(struct hf_ledger_book *book,
     if (inventory == NULL)
         return NULL;
     *number = book->inventories.count - 1;
-    hf_ledger_index_add(&book->inventory_index, hf_ledger_hash_of_number(inventory_id), *number);
+    hf_ledger_index_add(&book->inventory_index, hf_ledger_hash_of_number(book->seed, inventory_id),
+                        *number);
     inventory->rules.inventory_id = inventory_id;
     inventory->run = book->run;
     inventory->rules_version = HF_LEDGER_NO_VERSION;
@@ -128,6 +136,7 @@ static struct hf_ledger_reservation *take_reservation(struct hf_ledger_book *boo
         struct hf_ledger_reservation *added =
             hf_ledger_store_add(&book->reservations, sizeof *added);
         *number = book->reservations.count - 1;
+        __builtin_prefetch(added + NEXT_RESERVATIONS, 1);
         return added;
     }
     *number = book->free_reservation - 1;
@@ -291,26 +300,17 @@ void hf_book_unfinish(struct hf_ledger_book *book, const struct hf_ledger_reserv
     unlist(book, &book->first_finished, &book->last_finished, reservation);
 }
 
-static void forget_first(struct hf_ledger_book *book)
+void hf_book_forget_first(struct hf_ledger_book *book)
 {
     uint32_t number = book->first_finished - 1;
     struct hf_ledger_reservation *reservation = hf_book_reservation(book, number);
     hf_book_unfinish(book, reservation);
-    hf_ledger_index_remove(&book->reservation_index, hf_ledger_hash_of_id(reservation->id), number);
+    hf_ledger_index_remove(&book->reservation_index, hf_book_hash(book, reservation->id), number);
     drop_more(book, reservation);
     reservation->state = LEDGER_NONE;
     reservation->list.behind = book->free_reservation;
     book->free_reservation = number + 1;
     book->forgotten++;
-}
-
-/* Those that finished come nearly in the order of their dates. No date is newer than the newest. */
-void hf_book_forget(struct hf_ledger_book *book)
-{
-    while (book->first_finished != 0 &&
-           book->newest_ns - hf_book_reservation(book, book->first_finished - 1)->changed_at_ns >=
-               book->remember_ns)
-        forget_first(book);
 }
 
 /* ---- units of customers ----------------------------------------------------------------- */

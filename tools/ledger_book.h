@@ -74,6 +74,7 @@ struct hf_ledger_book {
     bool counts_customers;                /* there is an inventory with a limit per customer */
     bool modern;                          /* there is a record that version 0.1.0 could not write */
     bool started_modern;                  /* this run began behind one */
+    uint64_t seed;                        /* of all hashes */
     uint64_t run;                         /* starts so far */
     uint64_t newest_ns;                   /* date */
     uint64_t remember_ns;                 /* how long what is finished is kept in mind */
@@ -84,6 +85,7 @@ struct hf_ledger_book {
     uint64_t by_state[HF_LEDGER_STATES];    /* in their newest state, likewise */
 };
 
+void hf_book_open(struct hf_ledger_book *book, uint64_t remember_ns);
 void hf_book_close(struct hf_ledger_book *book);
 
 /* ---- finding ---------------------------------------------------------------------------- */
@@ -109,6 +111,11 @@ static inline struct hf_ledger_more *hf_book_more(const struct hf_ledger_book *b
                                                          sizeof(struct hf_ledger_more));
 }
 
+static inline uint32_t hf_book_hash(const struct hf_ledger_book *book, const uint8_t *id)
+{
+    return hf_ledger_hash_of_id(book->seed, id);
+}
+
 /* NULL: unknown. hash: of the id. */
 struct hf_ledger_reservation *hf_book_find_reservation(const struct hf_ledger_book *book,
                                                        const uint8_t *id, uint32_t hash,
@@ -116,10 +123,18 @@ struct hf_ledger_reservation *hf_book_find_reservation(const struct hf_ledger_bo
 struct hf_ledger_inventory *hf_book_find_inventory(const struct hf_ledger_book *book,
                                                    uint64_t inventory_id, uint32_t *number);
 
-/* In two steps, bring to the processor what entering a record will need: at first where that stands,
- * and some records later, with the same hash, what stands there. Any bytes may be given. */
-uint32_t hf_book_announce(const struct hf_ledger_book *book, const uint8_t *record);
-void hf_book_fetch(const struct hf_ledger_book *book, const uint8_t *record, uint32_t hash);
+/* What is known of a record before it is entered. */
+struct hf_ledger_hint {
+    uint32_t hash;      /* of its id */
+    uint32_t inventory; /* number + 1 of its inventory; 0: it was not found */
+};
+
+/* In two steps, bring to the processor what entering a record of a reservation will need: at first
+ * where that stands, and some records later what stands there. Any bytes may be given. */
+void hf_book_announce(const struct hf_ledger_book *book, const uint8_t *record,
+                      struct hf_ledger_hint *hint);
+void hf_book_fetch(const struct hf_ledger_book *book, const uint8_t *record,
+                   struct hf_ledger_hint *hint);
 
 /* ---- making and keeping ----------------------------------------------------------------- */
 
@@ -160,8 +175,16 @@ void hf_book_finish(struct hf_ledger_book *book, struct hf_ledger_reservation *r
                     uint32_t number);
 void hf_book_unfinish(struct hf_ledger_book *book, const struct hf_ledger_reservation *reservation);
 
-/* Forgets those that finished long ago. */
-void hf_book_forget(struct hf_ledger_book *book);
+/* Forgets those that finished long ago. They come nearly in the order of their dates. */
+void hf_book_forget_first(struct hf_ledger_book *book);
+
+static inline void hf_book_forget(struct hf_ledger_book *book)
+{
+    while (book->first_finished != 0 && /* no date is newer than the newest */
+           book->newest_ns - hf_book_reservation(book, book->first_finished - 1)->changed_at_ns >=
+               book->remember_ns)
+        hf_book_forget_first(book);
+}
 
 /* ---- units of customers ----------------------------------------------------------------- */
 

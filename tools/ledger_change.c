@@ -12,10 +12,8 @@ const char *hf_ledger_no_memory(char *reason)
                             "not enough memory to go on; nothing is said about this record");
 }
 
-void hf_ledger_begin_run(const struct hf_ledger_book *book, struct hf_ledger_inventory *inventory)
+void hf_ledger_change_run(const struct hf_ledger_book *book, struct hf_ledger_inventory *inventory)
 {
-    if (inventory->run == book->run)
-        return;
     inventory->run = book->run;
     inventory->lowering_count = 0; /* they excuse no claim of this run */
     hf_ledger_versions_clear(&inventory->versions);
@@ -125,20 +123,33 @@ static const char *take_effect(struct hf_ledger_change *change, struct hf_ledger
     return NULL;
 }
 
+/* An inventory that was found once has the same number for ever. */
+static struct hf_ledger_inventory *find_inventory(const struct hf_ledger_book *book,
+                                                  uint64_t inventory_id,
+                                                  const struct hf_ledger_hint *hint,
+                                                  uint32_t *number)
+{
+    if (hint == NULL || hint->inventory == 0)
+        return hf_book_find_inventory(book, inventory_id, number);
+    *number = hint->inventory - 1;
+    return hf_book_inventory(book, *number);
+}
+
 static const char *apply(struct hf_ledger_change *change, struct hf_ledger_book *book,
                          struct hf_ledger_totals *totals,
-                         const struct hf_ledger_reservation_image *image, uint64_t lsn)
+                         const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                         const struct hf_ledger_hint *hint)
 {
     struct hf_ledger_entered *entered = &change->entered[change->entered_count++];
     entered->image = image;
     struct hf_ledger_inventory *inventory =
-        hf_book_find_inventory(book, image->inventory_id, &entered->inventory);
+        find_inventory(book, image->inventory_id, hint, &entered->inventory);
     if (inventory == NULL || inventory->rules.sequence == 0)
         return hf_ledger_reason(change->reason,
                                 "inventory %" PRIu64 " of a reservation was never made",
                                 image->inventory_id);
     hf_ledger_begin_run(book, inventory);
-    uint32_t hash = hf_ledger_hash_of_id(image->id), number;
+    uint32_t hash = hint != NULL ? hint->hash : hf_book_hash(book, image->id), number;
     struct hf_ledger_reservation *last = hf_book_find_reservation(book, image->id, hash, &number);
     entered->is_new = last == NULL || hf_ledger_is_reused(last, image);
     const char *reason =
@@ -158,9 +169,10 @@ static const char *apply(struct hf_ledger_change *change, struct hf_ledger_book 
 
 const char *hf_ledger_change_apply(struct hf_ledger_change *change, struct hf_ledger_book *book,
                                    struct hf_ledger_totals *totals,
-                                   const struct hf_ledger_reservation_image *image, uint64_t lsn)
+                                   const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                                   const struct hf_ledger_hint *hint)
 {
-    const char *reason = apply(change, book, totals, image, lsn);
+    const char *reason = apply(change, book, totals, image, lsn, hint);
     return reason == NULL ? NULL : hf_ledger_in_change(change, change->entered_count - 1);
 }
 

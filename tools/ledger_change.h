@@ -45,17 +45,26 @@ static inline void hf_ledger_change_begin(struct hf_ledger_change *change, uint3
     change->record_count = record_count;
 }
 
-/* Applies the next record. NULL, or why it must not be. The image is used until the change is judged. */
+/* Applies the next record. NULL, or why it must not be. The image is used until the change is judged.
+ * hint: NULL if there is none. */
 const char *hf_ledger_change_apply(struct hf_ledger_change *change, struct hf_ledger_book *book,
                                    struct hf_ledger_totals *totals,
-                                   const struct hf_ledger_reservation_image *image, uint64_t lsn);
+                                   const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                                   const struct hf_ledger_hint *hint);
 
 /* Judges all that were applied. NULL, or why they must not take effect together. */
 const char *hf_ledger_change_judge(struct hf_ledger_change *change, struct hf_ledger_book *book,
                                    struct hf_ledger_totals *totals);
 
 /* Before anything of the inventory is entered: what this run may not do to it. */
-void hf_ledger_begin_run(const struct hf_ledger_book *book, struct hf_ledger_inventory *inventory);
+void hf_ledger_change_run(const struct hf_ledger_book *book, struct hf_ledger_inventory *inventory);
+
+static inline void hf_ledger_begin_run(const struct hf_ledger_book *book,
+                                       struct hf_ledger_inventory *inventory)
+{
+    if (inventory->run != book->run)
+        hf_ledger_change_run(book, inventory);
+}
 
 /* Puts before the reason which record of a chain it is about, if it is one. Returns the reason. */
 const char *hf_ledger_in_change(struct hf_ledger_change *change, uint32_t index);

@@ -114,7 +114,7 @@ static const char *compare_reservation(struct hf_ledger_comparison *comparison,
     struct hf_ledger *ledger = comparison->ledger;
     uint32_t number;
     const struct hf_ledger_reservation *newest = hf_book_find_reservation(
-        &ledger->book, image->id, hf_ledger_hash_of_id(image->id), &number);
+        &ledger->book, image->id, hf_book_hash(&ledger->book, image->id), &number);
     if (newest == NULL)
         return judge_unknown(ledger, image, lsn);
     if (has_met(comparison->met_reservations, number))

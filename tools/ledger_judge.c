@@ -178,7 +178,7 @@ static const char *judge_link(const struct hf_ledger_book *book,
         return NULL;
     uint32_t number;
     const struct hf_ledger_reservation *lapsed = hf_book_find_reservation(
-        book, image->linked_id, hf_ledger_hash_of_id(image->linked_id), &number);
+        book, image->linked_id, hf_book_hash(book, image->linked_id), &number);
     if (lapsed == NULL && book->forgotten != 0) { /* it may have been one of those */
         totals->unproved++;
         return NULL;

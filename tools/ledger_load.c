@@ -105,7 +105,7 @@ static const char *load_reservation(struct hf_ledger *ledger, const struct hf_le
 {
     const struct hf_ledger_reservation_image *content = &image->reservation;
     struct hf_ledger_book *book = &ledger->book;
-    uint32_t inventory_number, number, hash = hf_ledger_hash_of_id(content->id);
+    uint32_t inventory_number, number, hash = hf_book_hash(book, content->id);
     struct hf_ledger_inventory *inventory =
         meet_inventory(book, content->inventory_id, &inventory_number);
     if (inventory == NULL)
@@ -165,8 +165,9 @@ static const char *follow_log(struct hf_ledger *ledger, const struct hf_ledger_i
 }
 
 static const char *load(struct hf_ledger *ledger, const uint8_t *record,
-                        enum hf_ledger_source source)
+                        enum hf_ledger_source source, const struct hf_ledger_hint *hint)
 {
+    (void)hint; /* what stands there has been fetched */
     struct hf_ledger_image image;
     const char *reason = hf_ledger_image_read(record, &image, ledger->reason);
     if (reason == NULL && source == HF_LEDGER_FROM_LOG)
@@ -197,7 +198,7 @@ const char *hf_ledger_load(struct hf_ledger *ledger, const uint8_t *record,
                            enum hf_ledger_source source)
 {
     begin_loading(ledger);
-    return load(ledger, record, source);
+    return load(ledger, record, source, NULL);
 }
 
 const char *hf_ledger_load_all(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,

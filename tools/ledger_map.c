@@ -8,7 +8,8 @@
 
 static uint64_t home_of(const struct hf_ledger_map *map, uint32_t inventory, uint64_t customer_id)
 {
-    return hf_ledger_hash_of_number(customer_id ^ inventory * 0xd6e8feb86659fd93ull) & map->mask;
+    const uint64_t pair[2] = {inventory, customer_id};
+    return XXH3_64bits_withSeed(pair, sizeof pair, map->seed) & map->mask;
 }
 
 /* Where the pair stands, or the free slot where it belongs. The map is not empty. */
@@ -27,10 +28,8 @@ static bool reserve(struct hf_ledger_map *map)
     if (map->slots != NULL && (map->count + 1) * 2 <= map->mask + 1)
         return true;
     uint64_t slots = map->slots == NULL ? FIRST_SLOTS : (map->mask + 1) * 2;
-    if (slots > UINT32_MAX) /* a hash has no more bits */
-        return false;
     struct hf_ledger_map grown = {hf_ledger_pages_alloc(slots * sizeof *map->slots), slots - 1,
-                                  map->count};
+                                  map->count, map->seed};
     if (grown.slots == NULL)
         return false;
     for (uint64_t at = 0; map->slots != NULL && at <= map->mask; at++) {
@@ -89,5 +88,5 @@ void hf_ledger_map_prefetch(const struct hf_ledger_map *map, uint32_t inventory,
 void hf_ledger_map_free(struct hf_ledger_map *map)
 {
     hf_ledger_pages_free(map->slots, (map->mask + 1) * sizeof *map->slots);
-    *map = (struct hf_ledger_map){0};
+    *map = (struct hf_ledger_map){.seed = map->seed};
 }

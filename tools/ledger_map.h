@@ -12,11 +12,12 @@ struct hf_ledger_map_slot {
     uint32_t units;     /* modulo 2^32 */
 };
 
-/* All zero: empty. */
+/* All zero, but for the seed: empty. */
 struct hf_ledger_map {
     struct hf_ledger_map_slot *slots;
     uint64_t mask;
     uint64_t count;
+    uint64_t seed; /* of hashes; set before anything is added */
 };
 
 /* Adds units, which may be negative. False: out of memory. */

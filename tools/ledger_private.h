@@ -6,10 +6,6 @@
 #include "tools/ledger_book.h"
 #include "tools/ledger_change.h"
 
-/* How many records before it is entered what it needs is looked for, and fetched. */
-#define HF_LEDGER_ANNOUNCED 24
-#define HF_LEDGER_FETCHED   12
-
 struct hf_ledger {
     struct hf_ledger_book book;
     struct hf_ledger_totals totals; /* what is counted as records come */
@@ -29,7 +25,7 @@ struct hf_ledger {
 
 /* Does `each` with all records, and lets what it needs be fetched before. *done: how many went well. */
 typedef const char *hf_ledger_step(struct hf_ledger *ledger, const uint8_t *record,
-                                   enum hf_ledger_source source);
+                                   enum hf_ledger_source source, const struct hf_ledger_hint *hint);
 const char *hf_ledger_pipeline(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,
                                hf_ledger_step *step, enum hf_ledger_source source, uint32_t *done);
 

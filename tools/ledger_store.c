@@ -5,21 +5,19 @@
 
 #include "tools/ledger_pages.h"
 
-void *hf_ledger_store_add(struct hf_ledger_store *store, size_t item_bytes)
+bool hf_ledger_store_grow(struct hf_ledger_store *store, size_t item_bytes)
 {
-    if (store->count == store->chunk_count * (uint64_t)HF_LEDGER_CHUNK_ITEMS) {
-        if (store->count > UINT32_MAX - HF_LEDGER_CHUNK_ITEMS)
-            return NULL;
-        uint8_t **chunks = realloc(store->chunks, (store->chunk_count + 1ull) * sizeof *chunks);
-        if (chunks == NULL)
-            return NULL;
-        store->chunks = chunks;
-        chunks[store->chunk_count] = hf_ledger_pages_alloc(HF_LEDGER_CHUNK_ITEMS * item_bytes);
-        if (chunks[store->chunk_count] == NULL)
-            return NULL;
-        store->chunk_count++;
-    }
-    return hf_ledger_store_item(store, store->count++, item_bytes);
+    if (store->count > UINT32_MAX - HF_LEDGER_CHUNK_ITEMS)
+        return false;
+    uint8_t **chunks = realloc(store->chunks, (store->chunk_count + 1ull) * sizeof *chunks);
+    if (chunks == NULL)
+        return false;
+    store->chunks = chunks;
+    chunks[store->chunk_count] = hf_ledger_pages_alloc(HF_LEDGER_CHUNK_ITEMS * item_bytes);
+    if (chunks[store->chunk_count] == NULL)
+        return false;
+    store->chunk_count++;
+    return true;
 }
 
 void hf_ledger_store_free(struct hf_ledger_store *store, size_t item_bytes)

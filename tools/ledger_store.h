@@ -3,6 +3,7 @@
 #ifndef HF_TOOLS_LEDGER_STORE_H
 #define HF_TOOLS_LEDGER_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +23,18 @@ static inline void *hf_ledger_store_item(const struct hf_ledger_store *store, ui
            (number % HF_LEDGER_CHUNK_ITEMS) * item_bytes;
 }
 
+/* Another chunk. False: out of memory. */
+bool hf_ledger_store_grow(struct hf_ledger_store *store, size_t item_bytes);
+
 /* A new, zeroed item with the number store->count - 1. NULL: out of memory. */
-void *hf_ledger_store_add(struct hf_ledger_store *store, size_t item_bytes);
+static inline void *hf_ledger_store_add(struct hf_ledger_store *store, size_t item_bytes)
+{
+    if (store->count / HF_LEDGER_CHUNK_ITEMS == store->chunk_count &&
+        !hf_ledger_store_grow(store, item_bytes))
+        return NULL;
+    return hf_ledger_store_item(store, store->count++, item_bytes);
+}
+
 void hf_ledger_store_free(struct hf_ledger_store *store, size_t item_bytes);
 
 #endif

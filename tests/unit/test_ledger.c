@@ -5,11 +5,9 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/bytes.h"
 #include "tests/lib/vectors.h"
@@ -248,61 +246,4 @@ Test(ledger, many_reservations_are_found_again)
     hf_wal_expect_run(0, "verify", builder.directory);
     hf_wal_expect("records: 30003\ninventories: 3\nreservations: 20000\nconfirmed: 10000\n"
                   "cancelled: 10000\n");
-}
-
-/* The first two numbers whose hashes are equal, of those that are tried in turn. */
-static void find_collision(uint32_t (*hash)(uint64_t number), uint64_t *one, uint64_t *other)
-{
-    enum { SLOTS = 1 << 20 };
-    uint32_t *taken = calloc(SLOTS, sizeof(*taken)); /* numbers by hash; 0: none */
-    cr_assert_not_null(taken);
-    for (uint32_t number = 1; number < SLOTS / 2; number++) {
-        uint32_t at = hash(number) % SLOTS;
-        for (; taken[at] != 0; at = (at + 1) % SLOTS) {
-            if (hash(taken[at]) == hash(number)) {
-                *one = taken[at];
-                *other = number;
-                free(taken);
-                return;
-            }
-        }
-        taken[at] = number;
-    }
-    cr_assert_fail("no two hashes are equal");
-}
-
-/* As in the ledger, for the ids that the builder makes from numbers. */
-static uint32_t reservation_hash(uint64_t number)
-{
-    struct hf_reservation reservation = hf_builder_reservation(number, 1, 1, HF_STATE_CONFIRMED);
-    return (uint32_t)(XXH3_64bits(reservation.id.bytes, sizeof(reservation.id.bytes)) >> 32);
-}
-
-static uint64_t scattered(uint64_t number)
-{
-    return number * number * number * 0xd6e8feb86659fd93ull;
-}
-
-static uint32_t inventory_hash(uint64_t number)
-{
-    uint64_t id = scattered(number);
-    return (uint32_t)((id ^ id >> 32) * 0x9e3779b97f4a7c15ull >> 32);
-}
-
-Test(ledger, ids_with_one_hash_are_told_apart)
-{
-    /* Two reservations and two inventories whose hashes in the ledger's tables are equal. */
-    uint64_t one, other, inventory, other_inventory;
-    find_collision(reservation_hash, &one, &other);
-    find_collision(inventory_hash, &inventory, &other_inventory);
-    hf_log_builder_block(&builder, HF_BLOCK_START);
-    hf_log_builder_inventory(&builder, scattered(inventory), 5);
-    hf_log_builder_inventory(&builder, scattered(other_inventory), 5);
-    hf_log_builder_reservation(&builder, one, scattered(inventory), 5, 2);
-    hf_log_builder_reservation(&builder, other, scattered(other_inventory), 5, 2);
-    hf_log_builder_reservation(&builder, other, scattered(other_inventory), 5, 0);
-    hf_log_builder_reservation(&builder, one, scattered(inventory), 5, 0);
-    hf_log_builder_block(&builder, 0);
-    hf_wal_expect_run(0, "verify", builder.directory);
-    hf_wal_expect("inventories: 2\nreservations: 2\nconfirmed: 0\ncancelled: 2\n");
 }

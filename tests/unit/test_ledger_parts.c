@@ -68,11 +68,50 @@ static void churn_index(unsigned bits, bool highest)
 Test(ledger_parts, an_index_finds_what_was_added_and_not_taken_out)
 {
     /* Hashes spread over all slots; a few hundred hashes for all, so that many are equal; hashes
-     * whose homes are all the first slots, or the last ones, so that searches go around the end. */
+     * whose homes are all the first slot; two hashes for all. */
     churn_index(32, true);
     churn_index(10, true);
     churn_index(12, false);
     churn_index(1, true);
+}
+
+Test(ledger_parts, an_index_has_room_behind_its_last_home)
+{
+    /* Hashes whose home is the last: as many as there is room for, and one more, for which there is
+     * none, however it grows. What is there is found. */
+    struct hf_ledger_index index = {0};
+    uint32_t number = 0;
+    for (; number < 2000 && hf_ledger_index_reserve(&index); number++)
+        hf_ledger_index_add(&index, UINT32_MAX - number % 2, number);
+    cr_expect_eq(number, HF_LEDGER_INDEX_SLACK, "%u", number);
+    for (uint32_t i = 0; i < number; i++)
+        cr_assert_eq(times_found(&index, UINT32_MAX - i % 2, i), 1u, "number %u", i);
+    while (number-- > 0)
+        hf_ledger_index_remove(&index, UINT32_MAX - number % 2, number);
+    cr_expect_eq(index.count, 0);
+    hf_ledger_index_free(&index);
+}
+
+Test(ledger_parts, a_full_index_is_in_the_order_of_its_hashes)
+{
+    /* Up to where it would grow: a search for what is not there ends at what is higher. */
+    struct hf_ledger_index index = {0};
+    struct hf_random random = hf_random_for(3, 1);
+    cr_assert(hf_ledger_index_reserve(&index));
+    for (uint32_t number = 0; number < 768; number++) {
+        cr_assert(hf_ledger_index_reserve(&index));
+        hf_ledger_index_add(&index, (uint32_t)hf_random_next(&random), number);
+    }
+    cr_expect_eq(index.homes, 1024);
+    uint64_t last = 0;
+    for (uint64_t at = 0; at < index.homes + HF_LEDGER_INDEX_SLACK; at++) {
+        if (index.slots[at] == 0)
+            continue;
+        cr_assert_gt(index.slots[at], last);
+        cr_assert_leq(hf_ledger_index_home(&index, (uint32_t)(index.slots[at] >> 32)), at);
+        last = index.slots[at];
+    }
+    hf_ledger_index_free(&index);
 }
 
 Test(ledger_parts, an_index_without_anything_finds_nothing)
@@ -276,7 +315,7 @@ Test(ledger_parts, memory_is_that_of_the_state_and_not_of_the_log, .timeout = 12
     hf_ledger_state_hash(log.ledger, 1000ull * 1000000000, &retained);
     cr_expect_eq(totals.forgotten + retained, 300005);
     cr_expect_leq(log.ledger->book.reservations.count, 1100u);
-    cr_expect_leq(log.ledger->book.reservation_index.mask, 2047u);
+    cr_expect_leq(log.ledger->book.reservation_index.homes, 2048u);
     cr_expect_eq(log.ledger->book.customers.count, 0u);
     hf_ledger_close(log.ledger);
 }
