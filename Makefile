@@ -29,8 +29,10 @@ FUZZ_SRC     = $(wildcard tests/fuzz/*.c)
 # What the programs of tests/model and the unit tests share.
 MODEL_SRC    = $(wildcard tests/model/*.c)
 MODEL_SRC   := $(filter-out tests/model/driver.c tests/model/linearizability.c,$(MODEL_SRC))
-WAL_SRC      = tools/holdfast-wal.c tools/audit.c tools/walk.c tools/walk_text.c tools/values.c \
-               tools/image_filter.c tools/image_text.c tools/json.c $(wildcard tools/ledger*.c)
+# Of holdfast-wal, but for its main(): the unit tests are linked with them.
+WAL_SRC      = $(addprefix tools/,acks.c audit.c audit_text.c intake.c files.c image_filter.c image_row.c \
+               image_text.c json.c json_line.c moment.c new_file.c options.c past.c progress.c row.c \
+               snapshots.c tables.c values.c walk.c walk_text.c) $(wildcard tools/ledger*.c)
 # Of holdfast, but for its main(): the unit tests are linked with them.
 CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c commands.c image_text.c \
                json.c options.c request.c session.c show.c show_json.c show_status.c \
@@ -96,7 +98,7 @@ $(BUILD)/holdfast: $(call object,tools/holdfast.c $(CLI_SRC)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ -ljansson $(LDLIBS) -o $@
 
-$(BUILD)/holdfast-wal: $(call object,$(WAL_SRC)) $(LIB)
+$(BUILD)/holdfast-wal: $(call object,tools/holdfast-wal.c $(wildcard tools/wal_*.c) $(WAL_SRC)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
@@ -120,7 +122,7 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(CLI_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
+$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC))) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 

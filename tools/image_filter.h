@@ -7,20 +7,30 @@
 
 #include "engine/image.h"
 
-/* All zero, but last_lsn: everything. */
+/* All zero: everything. */
 struct hf_image_filter {
-    uint64_t first_lsn, last_lsn;
     bool by_reservation, by_inventory, by_customer;
     struct hf_id reservation_id;
     uint64_t inventory_id; /* the inventory's own records and events, and its reservations' */
     uint64_t customer_id;  /* reservations only */
+    uint32_t states;       /* bit n: reservations in state n; 0: whatever it is */
 };
 
-/* True if the record, an image or not, can be wanted: its LSN is, and so are its bytes where a
- * reservation's id would be. Cheap. */
+/* True if only reservations can be wanted. */
+static inline bool hf_image_filter_is_for_reservations(const struct hf_image_filter *filter)
+{
+    return filter->by_reservation || filter->by_customer || filter->states != 0;
+}
+
+/* True if the record, an image or not, can be wanted, by its bytes where a reservation's id would be.
+ * Cheap. */
 bool hf_image_filter_may_want(const struct hf_image_filter *filter, const uint8_t *record);
 
 /* True if the image is wanted, of those that can be. */
 bool hf_image_filter_wants(const struct hf_image_filter *filter, const struct hf_image *image);
+
+/* The same of a reservation that stands in no record. */
+bool hf_image_filter_wants_reservation(const struct hf_image_filter *filter, const uint8_t id[16],
+                                       uint64_t inventory_id, uint64_t customer_id, unsigned state);
 
 #endif

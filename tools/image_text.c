@@ -19,13 +19,13 @@ static const struct {
 };
 #define FLAG_COUNT (sizeof flag_names / sizeof flag_names[0])
 
-static const char *reason_name(unsigned reason)
+const char *hf_image_reason_name(unsigned reason)
 {
     static const char *const names[] = {"request", "deadline", "offer", "limit"};
     return reason < sizeof names / sizeof names[0] ? names[reason] : "unknown";
 }
 
-static const char *event_name(unsigned event)
+const char *hf_image_event_name(unsigned event)
 {
     return event == HF_EVENT_AVAILABLE_AGAIN ? "AVAILABLE_AGAIN" : "UNKNOWN";
 }
@@ -33,6 +33,11 @@ static const char *event_name(unsigned event)
 static enum hf_state made_as(const struct hf_image *image)
 {
     return image->notes.made_as == 0 ? HF_STATE_CONFIRMED : (enum hf_state)image->notes.made_as;
+}
+
+const char *hf_image_made_as_name(const struct hf_image *image)
+{
+    return hf_state_name(made_as(image));
 }
 
 /* ---- text ------------------------------------------------------------------------------- */
@@ -79,9 +84,9 @@ static void text_flags(FILE *out, uint32_t flags)
 static void text_notes(FILE *out, const struct hf_image *image)
 {
     if (made_as(image) != HF_STATE_CONFIRMED)
-        fprintf(out, " made_as=%s", hf_state_name(made_as(image)));
+        fprintf(out, " made_as=%s", hf_image_made_as_name(image));
     if (image->notes.reason != HF_REASON_REQUEST)
-        fprintf(out, " reason=%s", reason_name(image->notes.reason));
+        fprintf(out, " reason=%s", hf_image_reason_name(image->notes.reason));
     if ((image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0)
         fputs(" sold_out=yes", out);
     if (!hf_id_is_zero(&image->reservation.linked_id)) {
@@ -139,8 +144,8 @@ static void text_inventory(FILE *out, const struct hf_image *image)
 static void text_event(FILE *out, const struct hf_image *image)
 {
     fprintf(out, "event %s inventory=%" PRIu64 " available=%" PRId32 " inventory_version=%" PRIu32,
-            event_name(image->event), image->inventory.inventory_id, image->inventory.available,
-            image->inventory.version);
+            hf_image_event_name(image->event), image->inventory.inventory_id,
+            image->inventory.available, image->inventory.version);
     text_date(out, "changed_at", image->event_at_ns);
 }
 
@@ -185,7 +190,7 @@ static void json_duration(FILE *out, const char *name, uint64_t duration_ns)
 static void json_notes(FILE *out, const struct hf_image *image)
 {
     fprintf(out, ",\"made_as\":\"%s\",\"reason\":\"%s\",\"sold_out\":%s,\"linked_id\":",
-            hf_state_name(made_as(image)), reason_name(image->notes.reason),
+            hf_image_made_as_name(image), hf_image_reason_name(image->notes.reason),
             (image->notes.flags & HF_IMAGE_FLAG_SOLD_OUT) != 0 ? "true" : "false");
     hf_json_id(out, &image->reservation.linked_id);
     if (image->notes.origin == 0)
@@ -248,8 +253,8 @@ static void json_event(FILE *out, const struct hf_image *image)
     fprintf(out,
             "\"kind\":\"event\",\"event\":\"%s\",\"inventory_id\":%" PRIu64
             ",\"available\":%" PRId32 ",\"inventory_version\":%" PRIu32,
-            event_name(image->event), image->inventory.inventory_id, image->inventory.available,
-            image->inventory.version);
+            hf_image_event_name(image->event), image->inventory.inventory_id,
+            image->inventory.available, image->inventory.version);
     json_date(out, "changed_at", image->event_at_ns);
 }
 

@@ -3,15 +3,35 @@
 
 #include <inttypes.h>
 
+/* Bytes of the UTF-8 character at `text`; 0: it is none. Neither overlong forms nor surrogates. */
+static unsigned character_bytes(const unsigned char *text)
+{
+    unsigned first = text[0];
+    unsigned bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first > 0xf4)
+        return 0;
+    for (unsigned i = 1; i < bytes; i++) {
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    bool bad = (first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
+               (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f);
+    return bad ? 0 : bytes;
+}
+
 void hf_json_text(FILE *out, const char *text)
 {
+    const unsigned char *at = (const unsigned char *)text;
     putc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte < ' ' || byte > '~' || byte == '"' || byte == '\\')
-            fprintf(out, "\\u%04x", byte);
+    while (*at != '\0') {
+        unsigned bytes = character_bytes(at);
+        if (bytes == 0)
+            fputs("\\ufffd", out);
+        else if (*at < ' ' || *at == '"' || *at == '\\' || *at == 0x7f)
+            fprintf(out, "\\u%04x", *at);
         else
-            putc(byte, out);
+            fwrite(at, 1, bytes, out);
+        at += bytes == 0 ? 1 : bytes;
     }
     putc('"', out);
 }

@@ -11,7 +11,8 @@
 
 #include "holdfast/types.h"
 
-/* A text that is not ours as a string, quotes included. */
+/* A text that is not ours as a string, quotes included: UTF-8 as it is; a byte that is none becomes
+ * U+FFFD. */
 void hf_json_text(FILE *out, const char *text);
 
 /* Null for 0, or for the id that is zero. */

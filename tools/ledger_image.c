@@ -5,11 +5,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL /* records are short */
 #include <xxhash.h>
 
 #include "base/bytes.h"
 
-#define MAX_UNITS    ((1u << 29) - 1)
 #define MAX_HOLD_NS  (100ull * 24 * 3600 * 1000000000ull)
 #define HASHED_BYTES (HF_LEDGER_RECORD_BYTES + 8)
 
@@ -30,6 +31,7 @@ enum {
     RESERVATION_SEQUENCE = 72,
     RESERVATION_VERSION = 76,
     RESERVATION_LINKED_ID = 80,
+    RESERVATION_ORIGIN = 96,
     RESERVATION_MADE_AS = 100,
     RESERVATION_FLAGS = 101,
     RESERVATION_REASON = 102,
@@ -88,16 +90,29 @@ static bool zeros(const uint8_t *record, size_t from, size_t to)
     return hf_all_zero(record + from, to - from);
 }
 
+/* The same of what every record of a reservation is asked. */
+static bool is_id_zero(const uint8_t *id)
+{
+    return (hf_get_u64(id) | hf_get_u64(id + 8)) == 0;
+}
+
+static bool is_reservation_end_zero(const uint8_t *record)
+{
+    _Static_assert(RESERVATION_END == 103 && HF_LEDGER_RECORD_BYTES == 128, "25 bytes");
+    return (record[RESERVATION_END] | hf_get_u64(record + 104) | hf_get_u64(record + 112) |
+            hf_get_u64(record + 120)) == 0;
+}
+
 static bool is_units(uint32_t units)
 {
-    return units != 0 && units <= MAX_UNITS;
+    return units != 0 && units <= HF_LEDGER_UNITS_MAX;
 }
 
 /* ---- reservations ----------------------------------------------------------------------- */
 
 static void read_reservation(const uint8_t *record, struct hf_ledger_reservation_image *image)
 {
-    bool linked = !zeros(record, RESERVATION_LINKED_ID, RESERVATION_LINKED_ID + HF_LEDGER_ID_BYTES);
+    bool linked = !is_id_zero(record + RESERVATION_LINKED_ID);
     *image = (struct hf_ledger_reservation_image){
         .id = record + HF_LEDGER_AT_ID,
         .linked_id = linked ? record + RESERVATION_LINKED_ID : NULL,
@@ -109,6 +124,7 @@ static void read_reservation(const uint8_t *record, struct hf_ledger_reservation
         .qty = hf_get_u32(record + RESERVATION_QTY),
         .sequence = hf_get_u32(record + RESERVATION_SEQUENCE),
         .inventory_version = hf_get_u32(record + RESERVATION_VERSION),
+        .origin = hf_get_u32(record + RESERVATION_ORIGIN),
         .state = record[AT_STATE],
         .made_as = record[RESERVATION_MADE_AS],
         .flags = record[RESERVATION_FLAGS],
@@ -184,13 +200,13 @@ static const char *check_reason(const struct hf_ledger_reservation_image *image,
 static const char *check_reservation(const uint8_t *record,
                                      const struct hf_ledger_reservation_image *image, char *reason)
 {
-    if (!zeros(record, RESERVATION_END, HF_LEDGER_RECORD_BYTES))
+    if (!is_reservation_end_zero(record))
         return hf_ledger_reason(reason,
                                 "a reservation record has reserved bytes that are not zero");
     if (image->state == LEDGER_NONE || image->state >= HF_LEDGER_STATES)
         return hf_ledger_reason(reason, "a reservation has state %u, which is unknown",
                                 image->state);
-    if (zeros(record, HF_LEDGER_AT_ID, HF_LEDGER_AT_ID + HF_LEDGER_ID_BYTES))
+    if (is_id_zero(record + HF_LEDGER_AT_ID))
         return hf_ledger_reason(reason, "a reservation has id zero");
     if (!is_units(image->qty))
         return hf_ledger_reason(reason, "a reservation has qty %" PRIu32, image->qty);
@@ -246,7 +262,7 @@ static const char *check_inventory(const uint8_t *record,
         return hf_ledger_reason(reason, "an inventory has sequence 0");
     if (!is_units(capacity))
         return hf_ledger_reason(reason, "an inventory has capacity %" PRIu32, capacity);
-    if (image->sell_limit > MAX_UNITS)
+    if (image->sell_limit > HF_LEDGER_UNITS_MAX)
         return hf_ledger_reason(reason, "an inventory has sell limit %" PRIu32, image->sell_limit);
     if ((image->flags & ~(uint32_t)INVENTORY_FLAGS_KNOWN) != 0)
         return hf_ledger_reason(reason, "an inventory has flags %" PRIu32, image->flags);
@@ -322,17 +338,58 @@ bool hf_ledger_image_is_old(const uint8_t *record)
            (claims || hf_get_u32(record + RESERVATION_VERSION) == 0);
 }
 
-/* ---- the state hash --------------------------------------------------------------------- */
+/* ---- writing, and the state hash --------------------------------------------------------- */
 
-uint64_t hf_ledger_reservation_hash(const uint8_t *record)
+_Static_assert(RESERVATION_QTY == 12 && RESERVATION_SEQUENCE == 72 && RESERVATION_VERSION == 76 &&
+                   RESERVATION_ORIGIN == 96 && RESERVATION_MADE_AS == 100 &&
+                   RESERVATION_FLAGS == 101 && RESERVATION_REASON == 102,
+               "several of these are written as one number");
+
+/* What the state hash leaves out is zero in `hashed`, which may be the record. Each number is written
+ * once, and whole, so that it can be read again at once. */
+static void write_hashed(const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                         uint8_t *hashed)
+{
+    hf_put_u64(hashed + AT_LSN, lsn);
+    hf_put_u64(hashed + AT_KIND,
+               LEDGER_RESERVATION | (uint64_t)image->state << 8 | (uint64_t)image->qty << 32);
+    memcpy(hashed + HF_LEDGER_AT_ID, image->id, HF_LEDGER_ID_BYTES);
+    hf_put_u64(hashed + RESERVATION_INVENTORY_ID, image->inventory_id);
+    hf_put_u64(hashed + RESERVATION_CUSTOMER_ID, image->customer_id);
+    hf_put_u64(hashed + RESERVATION_MADE_AT, image->made_at_ns);
+    hf_put_u64(hashed + RESERVATION_CHANGED_AT, image->changed_at_ns);
+    hf_put_u64(hashed + RESERVATION_DEADLINE, image->deadline_ns);
+    hf_put_u64(hashed + RESERVATION_SEQUENCE, image->sequence);
+    hf_put_u64(hashed + RESERVATION_LINKED_ID, 0);
+    hf_put_u64(hashed + RESERVATION_LINKED_ID + 8, 0);
+    hf_put_u64(hashed + RESERVATION_ORIGIN, image->origin | (uint64_t)image->made_as << 32);
+    memset(hashed + RESERVATION_ORIGIN + 8, 0, HF_LEDGER_RECORD_BYTES - RESERVATION_ORIGIN - 8);
+}
+
+void hf_ledger_image_write(const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                           uint8_t *record)
+{
+    write_hashed(image, lsn, record);
+    hf_put_u32(record + RESERVATION_VERSION, image->inventory_version);
+    if (image->linked_id != NULL)
+        memcpy(record + RESERVATION_LINKED_ID, image->linked_id, HF_LEDGER_ID_BYTES);
+    record[RESERVATION_FLAGS] = image->flags;
+    record[RESERVATION_REASON] = image->reason;
+}
+
+uint64_t hf_ledger_reservation_hash(const struct hf_ledger_reservation_image *image, uint64_t lsn)
 {
     uint8_t hashed[HF_LEDGER_RECORD_BYTES];
-    memcpy(hashed, record, sizeof hashed);
-    hf_put_u16(hashed + AT_CHAIN_INDEX, 0);
-    hf_put_u32(hashed + RESERVATION_VERSION, 0);
-    memset(hashed + RESERVATION_LINKED_ID, 0, HF_LEDGER_ID_BYTES);
-    hf_put_u16(hashed + RESERVATION_FLAGS, 0); /* and the reason */
+    write_hashed(image, lsn, hashed);
     return XXH3_64bits(hashed, sizeof hashed);
+}
+
+void hf_ledger_inventory_rewrite(uint8_t *record, uint32_t version, bool sold_out_closed)
+{
+    hf_put_u32(record + INVENTORY_VERSION, version);
+    record[INVENTORY_FLAGS] &= (uint8_t)~LEDGER_SOLD_OUT_CLOSED;
+    if (sold_out_closed)
+        record[INVENTORY_FLAGS] |= LEDGER_SOLD_OUT_CLOSED;
 }
 
 uint64_t hf_ledger_inventory_hash(const uint8_t *record, int64_t available)

@@ -12,10 +12,17 @@
 #define HF_LEDGER_ID_BYTES     16
 #define HF_LEDGER_REASON_BYTES 320
 #define HF_LEDGER_CHAIN_MAX    128
+#define HF_LEDGER_UNITS_MAX    ((1u << 29) - 1)
 #define HF_LEDGER_STATES       7 /* numbers of states are below this; 0: there is no reservation */
 
-/* What the ledger cannot find in its own tables: where the id stands, for those who prefetch. */
-#define HF_LEDGER_AT_ID 16
+/* Where some things stand in every record, for those who look before they read. */
+#define HF_LEDGER_AT_KIND         8
+#define HF_LEDGER_AT_CHAIN_INDEX  10
+#define HF_LEDGER_AT_CHAIN_LENGTH 11
+#define HF_LEDGER_AT_ID           16 /* of a reservation */
+#define HF_LEDGER_AT_INVENTORY    32 /* of a reservation */
+#define HF_LEDGER_AT_CUSTOMER     40 /* of a reservation */
+#define HF_LEDGER_AT_CHANGED_AT   56 /* of whatever it is */
 
 enum {
     LEDGER_INVENTORY = 1,
@@ -54,7 +61,7 @@ struct hf_ledger_reservation_image {
     const uint8_t *id, *linked_id; /* in the record; linked_id NULL: all zero */
     uint64_t inventory_id, customer_id;
     uint64_t made_at_ns, changed_at_ns, deadline_ns;
-    uint32_t qty, sequence, inventory_version;
+    uint32_t qty, sequence, inventory_version, origin;
     uint8_t state, made_as, flags, reason;
 };
 
@@ -102,8 +109,16 @@ static inline bool hf_ledger_is_final(unsigned state)
 /* "HELD", ... of 0 .. HF_LEDGER_STATES - 1. */
 const char *hf_ledger_state_name(unsigned state);
 
-/* What a reservation's record puts into the state hash. */
-uint64_t hf_ledger_reservation_hash(const uint8_t *record);
+/* Writes the record that says this, as a change of its own. */
+void hf_ledger_image_write(const struct hf_ledger_reservation_image *image, uint64_t lsn,
+                           uint8_t *record);
+
+/* What a reservation's newest record puts into the state hash. */
+uint64_t hf_ledger_reservation_hash(const struct hf_ledger_reservation_image *image, uint64_t lsn);
+
+/* The newest record of an inventory as it stands in a snapshot: with that version, and whether it is
+ * closed by selling out. Changed in place. */
+void hf_ledger_inventory_rewrite(uint8_t *record, uint32_t version, bool sold_out_closed);
 
 /* What an inventory's newest record does, with the units that are available of it. */
 uint64_t hf_ledger_inventory_hash(const uint8_t *record, int64_t available);

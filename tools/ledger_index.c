@@ -1,69 +1,94 @@
-/* Stores and indexes; see ledger_index.h. */
+/* Indexes; see ledger_index.h. */
 #include "tools/ledger_index.h"
 
-#include <stdlib.h>
+#include <sys/random.h>
 
-#define FIRST_SLOTS 1024
+#include "base/check.h"
+#include "tools/ledger_pages.h"
 
-void *hf_store_add(struct hf_store *store, size_t item_bytes)
+#define FIRST_BITS 10
+#define MAX_BITS   32 /* of a hash */
+
+uint64_t hf_ledger_seed(void)
 {
-    if (store->count == store->chunk_count * (uint64_t)HF_STORE_CHUNK_ITEMS) {
-        if (store->count > UINT32_MAX - HF_STORE_CHUNK_ITEMS)
-            return NULL;
-        uint8_t **chunks = realloc(store->chunks, (store->chunk_count + 1ull) * sizeof *chunks);
-        if (chunks == NULL)
-            return NULL;
-        store->chunks = chunks;
-        chunks[store->chunk_count] = calloc(HF_STORE_CHUNK_ITEMS, item_bytes);
-        if (chunks[store->chunk_count] == NULL)
-            return NULL;
-        store->chunk_count++;
+    uint64_t seed;
+    HF_CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    return seed;
+}
+
+static uint64_t bytes_of(const struct hf_ledger_index *index)
+{
+    return (index->homes + HF_LEDGER_INDEX_SLACK) * sizeof(uint64_t);
+}
+
+/* In their order, each at its home or behind the one before. False: then there would be no room for one
+ * more behind the last home, which takes very many equal hashes. */
+static bool move_all(const struct hf_ledger_index *from, struct hf_ledger_index *to)
+{
+    uint64_t end = to->homes + HF_LEDGER_INDEX_SLACK - 2, next = 0;
+    for (uint64_t at = 0; at < from->homes + HF_LEDGER_INDEX_SLACK; at++) {
+        uint64_t slot = from->slots[at];
+        if (slot == 0)
+            continue;
+        uint64_t home = hf_ledger_index_home(to, (uint32_t)(slot >> 32));
+        next = home > next ? home : next;
+        if (next == end)
+            return false;
+        to->slots[next++] = slot;
     }
-    return hf_store_item(store, store->count++, item_bytes);
+    return true;
 }
 
-void hf_store_free(struct hf_store *store)
+bool hf_ledger_index_grow(struct hf_ledger_index *index)
 {
-    for (uint32_t chunk = 0; chunk < store->chunk_count; chunk++)
-        free(store->chunks[chunk]);
-    free(store->chunks);
-    *store = (struct hf_store){0};
-}
-
-static void place(const struct hf_index *index, uint64_t slot)
-{
-    uint64_t at = slot >> 32 & index->mask;
-    while (index->slots[at] != 0)
-        at = (at + 1) & index->mask;
-    index->slots[at] = slot;
-}
-
-/* At most three of four slots are taken. */
-bool hf_index_reserve(struct hf_index *index)
-{
-    if (index->slots != NULL && (index->count + 1) * 4 <= (index->mask + 1) * 3)
-        return true;
-    uint64_t slots = index->slots == NULL ? FIRST_SLOTS : (index->mask + 1) * 2;
-    struct hf_index grown = {calloc(slots, sizeof(uint64_t)), slots - 1, index->count};
+    unsigned bits = index->slots == NULL ? FIRST_BITS : MAX_BITS - index->shift + 1;
+    if (bits > MAX_BITS)
+        return false;
+    struct hf_ledger_index grown = {
+        .homes = 1ull << bits, .count = index->count, .shift = MAX_BITS - bits};
+    grown.slots = hf_ledger_pages_alloc(bytes_of(&grown));
     if (grown.slots == NULL)
         return false;
-    for (uint64_t at = 0; index->slots != NULL && at <= index->mask; at++) {
-        if (index->slots[at] != 0)
-            place(&grown, index->slots[at]);
+    if (index->slots != NULL && !move_all(index, &grown)) {
+        hf_ledger_index_free(&grown);
+        return false;
     }
-    free(index->slots);
+    hf_ledger_index_free(index);
     *index = grown;
     return true;
 }
 
-void hf_index_add(struct hf_index *index, uint32_t hash, uint32_t number)
+void hf_ledger_index_add(struct hf_ledger_index *index, uint32_t hash, uint32_t number)
 {
-    place(index, (uint64_t)hash << 32 | (number + 1));
+    uint64_t at = hf_ledger_index_home(index, hash);
+    uint64_t slot = (uint64_t)hash << 32 | (number + 1);
+    while (index->slots[at] != 0 && index->slots[at] < slot)
+        at++;
+    while (slot != 0) { /* what is higher moves on, up to a slot that is free */
+        uint64_t higher = index->slots[at];
+        index->slots[at++] = slot;
+        slot = higher;
+    }
     index->count++;
 }
 
-void hf_index_free(struct hf_index *index)
+void hf_ledger_index_remove(struct hf_ledger_index *index, uint32_t hash, uint32_t number)
 {
-    free(index->slots);
-    *index = (struct hf_index){0};
+    uint64_t slot = (uint64_t)hash << 32 | (number + 1);
+    uint64_t at = hf_ledger_index_home(index, hash);
+    for (; index->slots[at] != slot; at++)
+        HF_CHECK(index->slots[at] != 0);
+    /* What is not at its home moves back. */
+    for (; index->slots[at + 1] != 0 &&
+           hf_ledger_index_home(index, (uint32_t)(index->slots[at + 1] >> 32)) <= at;
+         at++)
+        index->slots[at] = index->slots[at + 1];
+    index->slots[at] = 0;
+    index->count--;
+}
+
+void hf_ledger_index_free(struct hf_ledger_index *index)
+{
+    hf_ledger_pages_free(index->slots, bytes_of(index));
+    *index = (struct hf_ledger_index){0};
 }

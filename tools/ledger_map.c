@@ -1,64 +1,92 @@
-/* Numbers by inventory and key; see ledger_map.h. */
+/* Units by inventory and customer; see ledger_map.h. */
 #include "tools/ledger_map.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "tools/ledger_index.h"
+#include "tools/ledger_pages.h"
 
 #define FIRST_SLOTS 1024
 
-/* The slot of that pair, or the free one where it belongs. */
-static struct hf_map_slot *slot_of(const struct hf_map *map, uint32_t inventory, uint64_t key)
+static uint64_t home_of(const struct hf_ledger_map *map, uint32_t inventory, uint64_t customer_id)
 {
-    uint64_t mixed = key ^ (uint64_t)inventory * 0xd6e8feb86659fd93ull;
-    uint64_t at = hf_hash_of_number(mixed) & map->mask;
-    struct hf_map_slot *slot = &map->slots[at];
-    while (slot->inventory != 0 && (slot->inventory != inventory + 1 || slot->key != key)) {
-        at = (at + 1) & map->mask;
-        slot = &map->slots[at];
-    }
-    return slot;
+    const uint64_t pair[2] = {inventory, customer_id};
+    return XXH3_64bits_withSeed(pair, sizeof pair, map->seed) & map->mask;
 }
 
-bool hf_map_reserve(struct hf_map *map)
+/* Where the pair stands, or the free slot where it belongs. The map is not empty. */
+static uint64_t find(const struct hf_ledger_map *map, uint32_t inventory, uint64_t customer_id)
+{
+    uint64_t at = home_of(map, inventory, customer_id);
+    while (map->slots[at].inventory != 0 &&
+           (map->slots[at].inventory != inventory + 1 || map->slots[at].customer_id != customer_id))
+        at = (at + 1) & map->mask;
+    return at;
+}
+
+/* Makes room for one more: at most half of the slots are taken. */
+static bool reserve(struct hf_ledger_map *map)
 {
     if (map->slots != NULL && (map->count + 1) * 2 <= map->mask + 1)
         return true;
     uint64_t slots = map->slots == NULL ? FIRST_SLOTS : (map->mask + 1) * 2;
-    struct hf_map grown = {calloc(slots, sizeof(struct hf_map_slot)), slots - 1, map->count};
+    struct hf_ledger_map grown = {hf_ledger_pages_alloc(slots * sizeof *map->slots), slots - 1,
+                                  map->count, map->seed};
     if (grown.slots == NULL)
         return false;
     for (uint64_t at = 0; map->slots != NULL && at <= map->mask; at++) {
-        const struct hf_map_slot *slot = &map->slots[at];
+        const struct hf_ledger_map_slot *slot = &map->slots[at];
         if (slot->inventory != 0)
-            *slot_of(&grown, slot->inventory - 1, slot->key) = *slot;
+            grown.slots[find(&grown, slot->inventory - 1, slot->customer_id)] = *slot;
     }
-    free(map->slots);
+    hf_ledger_map_free(map);
     *map = grown;
     return true;
 }
 
-uint64_t *hf_map_value(struct hf_map *map, uint32_t inventory, uint64_t key)
+/* What follows is moved up, as long as that brings it no farther than to its home. */
+static void take_out(struct hf_ledger_map *map, uint64_t hole)
 {
-    struct hf_map_slot *slot = slot_of(map, inventory, key);
-    if (slot->inventory == 0) {
-        slot->key = key;
-        slot->inventory = inventory + 1;
-        map->count++;
+    for (uint64_t at = (hole + 1) & map->mask; map->slots[at].inventory != 0;
+         at = (at + 1) & map->mask) {
+        const struct hf_ledger_map_slot *slot = &map->slots[at];
+        uint64_t home = home_of(map, slot->inventory - 1, slot->customer_id);
+        if (((at - home) & map->mask) < ((at - hole) & map->mask))
+            continue;
+        map->slots[hole] = *slot;
+        hole = at;
     }
-    return &slot->value;
+    map->slots[hole] = (struct hf_ledger_map_slot){0};
+    map->count--;
 }
 
-void hf_map_clear(struct hf_map *map)
+bool hf_ledger_map_add(struct hf_ledger_map *map, uint32_t inventory, uint64_t customer_id,
+                       int64_t units)
+{
+    if (!reserve(map))
+        return false;
+    uint64_t at = find(map, inventory, customer_id);
+    struct hf_ledger_map_slot *slot = &map->slots[at];
+    map->count += slot->inventory == 0;
+    *slot = (struct hf_ledger_map_slot){customer_id, inventory + 1, slot->units + (uint32_t)units};
+    if (slot->units == 0)
+        take_out(map, at);
+    return true;
+}
+
+uint32_t hf_ledger_map_units(const struct hf_ledger_map *map, uint32_t inventory,
+                             uint64_t customer_id)
+{
+    return map->slots == NULL ? 0 : map->slots[find(map, inventory, customer_id)].units;
+}
+
+void hf_ledger_map_prefetch(const struct hf_ledger_map *map, uint32_t inventory,
+                            uint64_t customer_id)
 {
     if (map->slots != NULL)
-        memset(map->slots, 0, (map->mask + 1) * sizeof *map->slots);
-    map->count = 0;
+        __builtin_prefetch(&map->slots[home_of(map, inventory, customer_id)], 1);
 }
 
-void hf_map_free(struct hf_map *map)
+void hf_ledger_map_free(struct hf_ledger_map *map)
 {
-    free(map->slots);
-    *map = (struct hf_map){0};
+    hf_ledger_pages_free(map->slots, (map->mask + 1) * sizeof *map->slots);
+    *map = (struct hf_ledger_map){.seed = map->seed};
 }

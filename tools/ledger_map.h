@@ -1,33 +1,36 @@
-/* A number for each pair of an inventory and a key: an open-addressing table that nothing is taken
- * out of by itself. */
+/* Units for each pair of an inventory and a customer, as long as there are some: an open-addressing
+ * table. */
 #ifndef HF_TOOLS_LEDGER_MAP_H
 #define HF_TOOLS_LEDGER_MAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct hf_map_slot {
-    uint64_t key;
-    uint64_t value;
+struct hf_ledger_map_slot {
+    uint64_t customer_id;
     uint32_t inventory; /* its number + 1; 0: free */
+    uint32_t units;     /* modulo 2^32 */
 };
 
-/* All zero: empty. */
-struct hf_map {
-    struct hf_map_slot *slots;
+/* All zero, but for the seed: empty. */
+struct hf_ledger_map {
+    struct hf_ledger_map_slot *slots;
     uint64_t mask;
     uint64_t count;
+    uint64_t seed; /* of hashes; set before anything is added */
 };
 
-/* Makes room for one more. False: out of memory. */
-bool hf_map_reserve(struct hf_map *map);
+/* Adds units, which may be negative. False: out of memory. */
+bool hf_ledger_map_add(struct hf_ledger_map *map, uint32_t inventory, uint64_t customer_id,
+                       int64_t units);
 
-/* The value of the pair, to be read and changed until the next reservation of room; 0 if the pair
- * was not known. After hf_map_reserve(). */
-uint64_t *hf_map_value(struct hf_map *map, uint32_t inventory, uint64_t key);
+/* What the pair has. */
+uint32_t hf_ledger_map_units(const struct hf_ledger_map *map, uint32_t inventory,
+                             uint64_t customer_id);
 
-/* Forgets all. */
-void hf_map_clear(struct hf_map *map);
-void hf_map_free(struct hf_map *map);
+/* Brings the pair's slot to the processor. */
+void hf_ledger_map_prefetch(const struct hf_ledger_map *map, uint32_t inventory,
+                            uint64_t customer_id);
+void hf_ledger_map_free(struct hf_ledger_map *map);
 
 #endif

@@ -65,7 +65,7 @@ static const char *check_same(const struct hf_ledger_reservation *last,
         return hf_ledger_reason(reason, "a reservation changed its inventory");
     if (image->made_at_ns != last->made_at_ns)
         return hf_ledger_reason(reason, "a reservation changed its date of making");
-    if (image->made_as != last->made_as)
+    if (image->made_as != hf_ledger_made_as(last))
         return hf_ledger_reason(reason, "a reservation changed the state in which it was made");
     if (image->changed_at_ns < last->changed_at_ns)
         return hf_ledger_reason(reason, "a reservation changed before its last change");
@@ -97,7 +97,7 @@ static const char *check_content(const struct hf_ledger_reservation *last,
 {
     bool other_qty = image->qty != last->qty;
     bool other_customer = image->customer_id != last->customer_id;
-    bool other_deadline = image->deadline_ns != last->deadline_ns;
+    bool other_deadline = last->state == LEDGER_HELD && image->deadline_ns != last->deadline_ns;
     if (image->state != last->state) {
         bool fewer = image->state == LEDGER_CONFIRMED && image->qty < last->qty;
         if (other_customer)

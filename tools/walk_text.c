@@ -4,20 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-void hf_walk_json_put_text(FILE *out, const char *text)
-{
-    putc('"', out);
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\')
-            fprintf(out, "\\%c", byte);
-        else if (byte < 0x20)
-            fprintf(out, "\\u%04x", byte);
-        else
-            putc(byte, out);
-    }
-    putc('"', out);
-}
+#include "tools/json.h"
+#include "wal/segment_header.h"
 
 void hf_walk_format_log_id(const struct hf_walk *walk, char text[HF_ID_TEXT_BYTES])
 {
@@ -73,50 +61,87 @@ static const char *end_name(const struct hf_walk *walk)
     }
     if (walk->grows)
         return "being written";
+    if (walk->blocks == 0)
+        return "empty";
     return (walk->last.flags & HF_BLOCK_STOP) != 0 ? "clean stop"
                                                    : "no stop (a server runs, or was killed)";
+}
+
+/* Bytes of blocks, up to the end of the log; and what is left of the segments that there are. Headers
+ * of segments belong to neither. */
+static void measure(const struct hf_walk *walk, uint64_t *used_bytes, uint64_t *free_bytes)
+{
+    const struct hf_log_files *files = hf_reader_files(walk->reader);
+    uint64_t of_segment = files->segment_bytes - HF_SEGMENT_HEADER_BYTES;
+    *used_bytes = 0;
+    *free_bytes = 0;
+    if (files->segment_bytes == 0) /* not even the first could be opened */
+        return;
+    if (walk->blocks != 0)
+        *used_bytes = (walk->last.segment - files->first_segment) * of_segment + walk->last.offset +
+                      walk->last.block_bytes - HF_SEGMENT_HEADER_BYTES;
+    *free_bytes = hf_walk_segment_count(walk) * of_segment - *used_bytes;
+}
+
+/* Figures of a walk: X(name, value). */
+#define FIGURES(X)                                                                                 \
+    X("segments", hf_walk_segment_count(walk))                                                     \
+    X("first_segment", files->first_segment)                                                       \
+    X("last_segment", files->last_segment)                                                         \
+    X("segment_bytes", files->segment_bytes)                                                       \
+    X("used_bytes", used_bytes)                                                                    \
+    X("free_bytes", free_bytes)                                                                    \
+    X("blocks", walk->blocks)                                                                      \
+    X("records", walk->records)                                                                    \
+    X("first_lsn", hf_walk_first_lsn(walk))                                                        \
+    X("last_lsn", hf_walk_last_lsn(walk))                                                          \
+    X("epoch", walk->last.epoch)                                                                   \
+    X("starts", walk->starts)                                                                      \
+    X("clean_stops", walk->clean_stops)
+
+static void put_date_line(FILE *out, const char *name, uint64_t date_ns)
+{
+    char text[HF_DATE_TEXT_BYTES];
+    hf_date_format(date_ns, text);
+    fprintf(out, "%s: %s\n", name, date_ns == 0 ? "never" : text);
 }
 
 void hf_walk_text_put(FILE *out, const struct hf_walk *walk)
 {
     const struct hf_log_files *files = hf_reader_files(walk->reader);
-    char log_id[HF_ID_TEXT_BYTES], created[HF_DATE_TEXT_BYTES], written[HF_DATE_TEXT_BYTES];
+    char log_id[HF_ID_TEXT_BYTES];
+    uint64_t used_bytes, free_bytes;
     hf_walk_format_log_id(walk, log_id);
-    hf_date_format(files->created_at_ns, created);
-    hf_date_format(walk->last.written_at_ns, written);
-    fprintf(out, "directory: %s\nlog_id: %s\nformat: %d\ncreated_at: %s\n", walk->directory, log_id,
-            HF_LOG_FORMAT, created);
-    fprintf(out, "segments: %" PRIu64 "\nsegment_bytes: %" PRIu64 "\n", hf_walk_segment_count(walk),
-            files->segment_bytes);
-    fprintf(out,
-            "blocks: %" PRIu64 "\nrecords: %" PRIu64 "\nlast_lsn: %" PRIu64 "\nepoch: %" PRIu64
-            "\nstarts: %" PRIu64 "\nclean_stops: %" PRIu64 "\nlast_written_at: %s\nend: %s\n",
-            walk->blocks, walk->records, hf_walk_last_lsn(walk), walk->last.epoch, walk->starts,
-            walk->clean_stops, walk->blocks == 0 ? "never" : written, end_name(walk));
+    measure(walk, &used_bytes, &free_bytes);
+    fprintf(out, "directory: %s\nlog_id: %s\nformat: %d\n", walk->directory, log_id, HF_LOG_FORMAT);
+    put_date_line(out, "created_at", files->created_at_ns);
+#define X(name, value) fprintf(out, name ": %" PRIu64 "\n", value);
+    FIGURES(X)
+#undef X
+    put_date_line(out, "first_written_at", walk->first.written_at_ns);
+    put_date_line(out, "last_written_at", walk->last.written_at_ns);
+    fprintf(out, "end: %s\n", end_name(walk));
+    hf_walk_text_put_tail(out, walk);
 }
 
 void hf_walk_json_put(FILE *out, const struct hf_walk *walk)
 {
     const struct hf_log_files *files = hf_reader_files(walk->reader);
-    char log_id[HF_ID_TEXT_BYTES], created[HF_DATE_TEXT_BYTES], written[HF_DATE_TEXT_BYTES];
+    char log_id[HF_ID_TEXT_BYTES];
+    uint64_t used_bytes, free_bytes;
     hf_walk_format_log_id(walk, log_id);
-    hf_date_format(files->created_at_ns, created);
-    hf_date_format(walk->last.written_at_ns, written);
+    measure(walk, &used_bytes, &free_bytes);
     fputs("{\"directory\":", out);
-    hf_walk_json_put_text(out, walk->directory);
-    fprintf(out,
-            ",\"log_id\":\"%s\",\"format\":%d,\"created_at\":\"%s\",\"segments\":%" PRIu64
-            ",\"segment_bytes\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"records\":%" PRIu64
-            ",\"last_lsn\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"starts\":%" PRIu64
-            ",\"clean_stops\":%" PRIu64 ",\"last_written_at\":",
-            log_id, HF_LOG_FORMAT, created, hf_walk_segment_count(walk), files->segment_bytes,
-            walk->blocks, walk->records, hf_walk_last_lsn(walk), walk->last.epoch, walk->starts,
-            walk->clean_stops);
-    if (walk->blocks == 0)
-        fputs("null", out);
-    else
-        fprintf(out, "\"%s\"", written);
+    hf_json_text(out, walk->directory);
+    fprintf(out, ",\"log_id\":\"%s\",\"format\":%d,\"created_at\":", log_id, HF_LOG_FORMAT);
+    hf_json_date(out, files->created_at_ns);
+#define X(name, value) fprintf(out, ",\"" name "\":%" PRIu64, value);
+    FIGURES(X)
+#undef X
+    fputs(",\"first_written_at\":", out);
+    hf_json_date(out, walk->first.written_at_ns);
+    fputs(",\"last_written_at\":", out);
+    hf_json_date(out, walk->last.written_at_ns);
     fprintf(out, ",\"end\":\"%s\",\"torn\":", end_name(walk));
     hf_walk_json_put_tail(out, walk);
-    fputs("}\n", out);
 }

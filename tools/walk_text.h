@@ -7,7 +7,8 @@
 #include "holdfast/types.h"
 #include "tools/walk.h"
 
-/* All of it: one name and value a line, or one JSON object. After the walk has ended. */
+/* All of it, after the walk has ended: one name and value a line; or the members of a JSON object,
+ * which the caller goes on with and ends. */
 void hf_walk_text_put(FILE *out, const struct hf_walk *walk);
 void hf_walk_json_put(FILE *out, const struct hf_walk *walk);
 
@@ -20,9 +21,7 @@ void hf_walk_json_put_tail(FILE *out, const struct hf_walk *walk);
 /* The log id, as a UUID. */
 void hf_walk_format_log_id(const struct hf_walk *walk, char text[HF_ID_TEXT_BYTES]);
 
+/* Segments that the walk went over, or would have. */
 uint64_t hf_walk_segment_count(const struct hf_walk *walk);
-
-/* A text that is not ours as a JSON string, quotes included. */
-void hf_walk_json_put_text(FILE *out, const char *text);
 
 #endif

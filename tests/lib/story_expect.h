@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/lib/log_story.h"
+#include "tests/lib/story_load.h"
 
 static inline void hf_story_expect_output(const char *text, const char *what)
 {
@@ -19,6 +20,9 @@ static inline void hf_story_expect_output(const char *text, const char *what)
 static inline void hf_story_expect_sound(const char *what)
 {
     const char *told = hf_story_prove_sound();
+    cr_expect_null(told, "%s: %s", what, told);
+    if (told == NULL)
+        told = hf_story_prove_loadable();
     cr_expect_null(told, "%s: %s", what, told);
 }
 
