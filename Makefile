@@ -58,7 +58,7 @@ SLOW     = $(BUILD)/holdfastd-slow
 
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash fuzz model retention expiry bench asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash mutants fuzz model retention expiry bench asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -188,6 +188,10 @@ crash: ## kill -9 the server CYCLES times under load and check everything after 
 	@tools/setup build
 	@$(MAKE) --no-print-directory programs $(CRASH)
 	@$(CRASH) --cycles $(CYCLES) --programs $(BUILD)
+
+mutants: ## take out what keeps data safe, one thing at a time: a test must find each
+	@tools/setup test
+	@tests/mutants/run $(BUILD)
 
 fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
 	@tools/setup build
