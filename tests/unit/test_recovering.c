@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "holdfast/client.h"
 #include "net/codec.h"
 #include "net/feed.h"
+#include "net/server.h"
 #include "tests/lib/process.h"
 #include "tests/lib/slow_disk.h"
 #include "tests/lib/stress.h"
@@ -617,8 +619,24 @@ Test(recovering, sigkill_harms_nothing)
     cr_expect_eq(status, 0, "%s", output);
 }
 
-/* The log turns out to be damaged: the server refuses to start, and those who wait get an end. */
-Test(recovering, who_waits_for_a_server_that_cannot_start_gets_an_end)
+static struct hf_io slow_io;
+
+static ssize_t read_slowly(struct hf_io *io, int file, void *buffer, size_t bytes, uint64_t offset)
+{
+    usleep(50 * 1000);
+    return hf_io_posix()->read_at(io, file, buffer, bytes, offset);
+}
+
+static void *open_server(void *context)
+{
+    const struct hf_server_options options = {
+        .listen = address, .workers = 1, .store = {.directory = data, .io = &slow_io}};
+    struct hf_server *opened;
+    *(int *)context = hf_server_open(&opened, &options, output);
+    return NULL;
+}
+
+static void damage_log(void)
 {
     char path[sizeof data + HF_SEGMENT_NAME_BYTES], name[HF_SEGMENT_NAME_BYTES];
     hf_segment_name_format(3, name);
@@ -626,6 +644,31 @@ Test(recovering, who_waits_for_a_server_that_cannot_start_gets_an_end)
     int file = open(path, O_RDWR | O_CLOEXEC);
     cr_assert_eq(pwrite(file, "damage", 6, 300000), 6);
     close(file);
+}
+
+/* The same server within a process that goes on when it could not start: nobody is left waiting. */
+Test(recovering, a_server_that_cannot_start_leaves_nobody_behind)
+{
+    int result = 0, peer = -1;
+    pthread_t thread;
+    damage_log();
+    slow_io = *hf_io_posix();
+    slow_io.read_at = read_slowly;
+    snprintf(address, sizeof address, "127.0.0.1:%u", hf_port_find());
+    cr_assert_eq(pthread_create(&thread, NULL, open_server, &result), 0);
+    for (int tries = 0; tries < 1000 && (peer = hf_wire_dial(address)) < 0; tries++)
+        usleep(5000);
+    cr_expect_eq(ask(peer, HF_OP_PING).result, HF_NOT_READY);
+    pthread_join(thread, NULL);
+    cr_expect_eq(result, -EBADMSG, "%s", output);
+    cr_expect(ends(peer));
+    close(peer);
+}
+
+/* The log turns out to be damaged: the server refuses to start, and those who wait get an end. */
+Test(recovering, who_waits_for_a_server_that_cannot_start_gets_an_end)
+{
+    damage_log();
     start_slowly(100);
     int pings = dial(), looks = dial();
     cr_expect_eq(ask(pings, HF_OP_PING).result, HF_NOT_READY);
