@@ -225,7 +225,7 @@ static int holdfast(const char *const words[])
 Test(recovering, the_percentage_rises_until_the_server_is_ready)
 {
     uint64_t began_ns = hf_monotonic_now_ns();
-    start_slowly(150);
+    start_slowly(400);
     int looks = dial(), pings = dial();
     unsigned percent = 0, steps = 0;
     struct hf_reply reply;
@@ -305,7 +305,7 @@ Test(recovering, the_percentage_rises_through_a_snapshot)
 Test(recovering, what_is_told_not_ready_was_not_done)
 {
     static bool told[ASKED];
-    start_slowly(200);
+    start_slowly(400);
     int peer = dial();
     for (uint32_t i = 0; i < ASKED; i++) {
         struct hf_request request = reserve(RESERVATIONS + i, 1);
@@ -342,7 +342,7 @@ Test(recovering, who_only_waited_is_served_on_the_same_connection)
     struct hf_request request = reserve(RESERVATIONS, 1);
     struct hf_frame frame;
     struct hf_reply reply;
-    start_slowly(100);
+    start_slowly(400);
     int silent = dial(), half = dial();
     size_t count = hf_request_encode(bytes, &request, 9);
     cr_assert(hf_wire_send(half, bytes, 50));
@@ -363,7 +363,7 @@ Test(recovering, what_was_owed_before_is_paid_afterwards)
     enum { LOOKS = 20000 };
     static uint8_t bytes[LOOKS * HF_FRAME_HEADER_BYTES];
     const struct hf_request status = {.operation = HF_OP_STATUS};
-    start_slowly(100);
+    start_slowly(400);
     int peer = dial();
     size_t sent = 0;
     for (uint64_t i = 0; i < LOOKS; i++)
@@ -417,7 +417,7 @@ Test(recovering, a_crowd_at_the_door_is_served_in_the_end)
 {
     enum { CROWD = 400 };
     static int peers[CROWD];
-    start_slowly(250);
+    start_slowly(400);
     for (int i = 0; i < CROWD; i++) {
         struct hf_request ping = {.operation = HF_OP_PING};
         peers[i] = dial();
@@ -467,7 +467,7 @@ Test(recovering, the_client_waits_until_the_server_is_ready)
 {
     enum { PAIRS = 1000 };
     static struct told told;
-    start_slowly(100);
+    start_slowly(400);
     struct hf_client *client = open_client(60000);
     for (uint32_t i = 0; i < PAIRS; i++) {
         struct hf_request request = reserve(RESERVATIONS + i, SCARCE);
@@ -503,7 +503,7 @@ static bool watch(void *context, const struct hf_reply *reply)
 Test(recovering, a_client_that_is_impatient_learns_that_nothing_was_done)
 {
     static struct told told;
-    start_slowly(150);
+    start_slowly(400);
     struct hf_client *client = open_client(300);
     struct hf_request subscribe = {.operation = HF_OP_SUBSCRIBE, .from_lsn = 1};
     cr_assert_eq(hf_client_watch(client, &subscribe, watch, &told), 0);
@@ -531,7 +531,7 @@ Test(recovering, a_client_that_is_impatient_learns_that_nothing_was_done)
 Test(recovering, the_command_line_tells_that_it_is_not_ready)
 {
     unsigned percent;
-    start_slowly(400);
+    start_slowly(1500);
     cr_expect_eq(HOLDFAST("ping"), 3);
     cr_expect_eq(sscanf(output, "holdfast: not ready: recovering, %u%%\n", &percent), 1, "%s",
                  output);
