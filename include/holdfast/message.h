@@ -81,7 +81,8 @@ struct hf_reply {
     unsigned state;    /* SEQUENCE_MISMATCH, WRONG_STATE: the reservation's state */
     unsigned line;     /* a batch's no: the line that failed, from 1; 0: none */
     bool repeated;     /* a yes that was given before */
-    bool resent;       /* the request was sent more than once */
+    bool resent;       /* the request was sent before; copies that were told NOT_READY aside, as
+                          those are known not to have been done */
     struct hf_reservation reservation; /* a yes about one reservation */
     struct hf_inventory inventory;     /* a yes of INVENTORY_CREATE, GET, SET, SETTINGS */
     struct hf_settings settings;       /* a yes of INVENTORY_SET, INVENTORY_SETTINGS */

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "tests/lib/vectors.h"
 #include "tests/lib/wire.h"
 
+#define ASKED        20000
 #define VECTORS_PATH "docs/vectors/protocol.txt"
 
 static int listener;
@@ -517,50 +519,69 @@ Test(doorman, who_was_refused_nothing_is_handed_over_with_what_he_has_begun)
     close(peer);
 }
 
-/* Requests of somebody who was refused nothing that arrive with the end are left to his worker: they
- * are in the socket or in the input, and unanswered; or all are refused. */
-Test(doorman, who_was_refused_once_is_refused_to_the_end)
+/* A connection whose own buffers are of that size. */
+static int dial_with_buffer(int buffer_bytes)
 {
-    enum { LAST = 2000 };
+    struct timeval patience = {.tv_sec = HF_WIRE_PATIENCE_S};
+    struct sockaddr_in to;
+    socklen_t to_bytes = sizeof to;
+    int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
+    setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&to, &to_bytes), 0);
+    cr_assert_eq(connect(peer, (struct sockaddr *)&to, to_bytes), 0);
+    return peer;
+}
+
+/* Ten thousand requests of somebody who was refused once arrive just before the end: they are answered
+ * to the last one, and then the connection ends. Several times, as it may have been quick. */
+Test(doorman_small, who_was_refused_once_is_refused_to_the_end)
+{
+    enum { LAST = 10000, TIMES = 10 };
     static uint8_t bytes[LAST * HF_FRAME_HEADER_BYTES];
-    int peer = dial();
-    cr_assert_eq(ask(peer, HF_OP_PING).result, HF_NOT_READY);
     for (uint64_t i = 0; i < LAST; i++)
         encode(bytes + i * HF_FRAME_HEADER_BYTES, HF_OP_PING, i);
-    send_all(peer, bytes, sizeof bytes);
-    struct hf_visitor *visitor = only_visitor();
-    cr_expect(visitor->refused);
-    hf_visitors_dismiss(visitor);
-    for (uint64_t i = 0; i < LAST; i++) {
-        struct hf_frame frame;
-        struct hf_reply reply;
-        cr_assert(next_reply(peer, &frame, &reply), "%llu", (unsigned long long)i);
-        cr_assert_eq(frame.tag, i);
-        cr_assert_eq(reply.result, HF_NOT_READY);
+    for (int time = 0; time < TIMES; time++) {
+        open_usual_door();
+        int peer = dial_with_buffer(1 << 20);
+        cr_assert_eq(ask(peer, HF_OP_PING).result, HF_NOT_READY);
+        send_all(peer, bytes, sizeof bytes);
+        struct hf_visitor *visitor = only_visitor();
+        cr_expect(visitor->refused);
+        hf_visitors_dismiss(visitor);
+        for (uint64_t i = 0; i < LAST; i++) {
+            struct hf_frame frame;
+            struct hf_reply reply;
+            cr_assert(next_reply(peer, &frame, &reply), "%llu", (unsigned long long)i);
+            cr_assert_eq(frame.tag, i);
+            cr_assert_eq(reply.result, HF_NOT_READY);
+        }
+        cr_expect(ends(peer));
+        close(peer);
+        close(listener);
     }
-    cr_expect(ends(peer));
-    close(peer);
+    open_usual_door();
+}
+
+/* Asks for the status without reading, until the doorman takes no more. */
+static void ask_without_reading(int peer)
+{
+    static uint8_t bytes[ASKED * HF_FRAME_HEADER_BYTES];
+    size_t sent = 0;
+    struct pollfd ready = {.fd = peer, .events = POLLOUT};
+    for (uint64_t i = 0; i < ASKED; i++)
+        encode(bytes + i * HF_FRAME_HEADER_BYTES, HF_OP_STATUS, i);
+    while (sent < sizeof bytes && poll(&ready, 1, 300) == 1) {
+        ssize_t count = send(peer, bytes + sent, sizeof bytes - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += count > 0 ? (size_t)count : 0;
+    }
 }
 
 /* A peer that reads nothing: what it is owed is handed over with it, every byte once. */
 Test(doorman, what_is_owed_is_handed_over)
 {
-    enum { ASKED = 20000 };
-    static uint8_t bytes[ASKED * HF_FRAME_HEADER_BYTES];
-    int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
-    struct sockaddr_in to;
-    socklen_t to_bytes = sizeof to;
-    setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    cr_assert_eq(getsockname(listener, (struct sockaddr *)&to, &to_bytes), 0);
-    cr_assert_eq(connect(peer, (struct sockaddr *)&to, to_bytes), 0);
-    for (uint64_t i = 0; i < ASKED; i++)
-        encode(bytes + i * HF_FRAME_HEADER_BYTES, HF_OP_STATUS, i);
-    size_t sent = 0;
-    struct pollfd ready = {.fd = peer, .events = POLLOUT};
-    while (sent < sizeof bytes && poll(&ready, 1, 300) == 1) {
-        ssize_t count = send(peer, bytes + sent, sizeof bytes - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-        sent += count > 0 ? (size_t)count : 0;
-    }
+    int peer = dial_with_buffer(4096);
+    ask_without_reading(peer);
     settle();
     struct hf_visitor *visitor = only_visitor();
     cr_expect_not(visitor->refused);
@@ -590,6 +611,39 @@ Test(doorman, what_is_owed_is_handed_over)
     visitor->output_begin = visitor->output_end;
     hf_visitors_dismiss(visitor);
     close(peer);
+}
+
+struct counted {
+    int peer;
+    uint64_t replies; /* whole ones, in order, until the end */
+};
+
+static void *count_replies(void *context)
+{
+    struct counted *counted = context;
+    struct hf_frame frame;
+    struct hf_reply reply;
+    while (next_reply(counted->peer, &frame, &reply) && frame.tag == counted->replies)
+        counted->replies++;
+    return NULL;
+}
+
+/* Somebody who begins to read when the server is about to end still gets all that was answered. */
+Test(doorman, who_is_dismissed_gets_what_he_is_owed)
+{
+    struct counted counted = {.peer = dial_with_buffer(4096)};
+    struct hf_frame next;
+    pthread_t thread;
+    ask_without_reading(counted.peer);
+    settle();
+    struct hf_visitor *visitor = only_visitor();
+    cr_assert_geq(visitor->input_bytes, HF_FRAME_HEADER_BYTES, "not all could be answered");
+    hf_frame_read(visitor->input, &next);
+    cr_assert_eq(pthread_create(&thread, NULL, count_replies, &counted), 0);
+    hf_visitors_dismiss(visitor);
+    pthread_join(thread, NULL);
+    cr_expect_eq(counted.replies, next.tag);
+    close(counted.peer);
 }
 
 /* The server cannot start: whoever was let in gets what it is owed, and an end in order. */

@@ -281,6 +281,38 @@ Test(log_behind_await, what_is_committed_waits_for_nobody)
     cr_expect_eq(reserve_next(), HF_HANDLED_STALLED, "a new one needs a place");
 }
 
+/* A hash over more cells than one turn looks at has begun when the places run out: it goes on where it
+ * was, if there is a place in time; if it is given up, nothing of it is left. */
+Test(log_behind, a_hash_that_is_given_up_leaves_nothing, .fini = close_handler)
+{
+    enum { CELLS = 1500 };
+    struct hf_request hash = about(HF_OP_STATE_HASH, 0);
+    open_sized(4096);
+    while (made < CELLS / 2) {
+        cr_assert_eq(reserve_next(), HF_HANDLED);
+        hf_await_pop(&await);
+    }
+    create(3, CAPACITY);
+    while (made < CELLS) {
+        struct hf_request request = about(HF_OP_RESERVE, made++);
+        request.inventory_id = 3;
+        cr_assert_eq(execute(&request), HF_HANDLED);
+        hf_await_pop(&await);
+    }
+    connection.awaiting_bytes = 0;
+    cr_assert_eq(execute(&hash), HF_HANDLED_STALLED);
+    cr_assert_eq(connection.stall, HF_STALL_BUSY);
+    cr_assert_not_null(connection.hashing);
+    while (hf_await_count(&await) != AWAIT_PLACES)
+        (void)hf_await_push(&await);
+    cr_expect_eq(execute(&hash), HF_HANDLED_STALLED);
+    cr_expect_eq(connection.stall, HF_STALL_AWAIT);
+    cr_expect_not_null(connection.hashing);
+    let_a_second_pass();
+    cr_expect_eq(ask(&hash), HF_OVERLOADED);
+    cr_expect_null(connection.hashing);
+}
+
 /* There is room again: what was put aside is done. */
 Test(log_behind_await, with_room_it_goes_on)
 {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "holdfast/client.h"
 #include "net/codec.h"
 #include "net/feed.h"
+#include "net/server.h"
 #include "tests/lib/process.h"
 #include "tests/lib/slow_disk.h"
 #include "tests/lib/stress.h"
@@ -223,7 +225,7 @@ static int holdfast(const char *const words[])
 Test(recovering, the_percentage_rises_until_the_server_is_ready)
 {
     uint64_t began_ns = hf_monotonic_now_ns();
-    start_slowly(150);
+    start_slowly(400);
     int looks = dial(), pings = dial();
     unsigned percent = 0, steps = 0;
     struct hf_reply reply;
@@ -303,7 +305,7 @@ Test(recovering, the_percentage_rises_through_a_snapshot)
 Test(recovering, what_is_told_not_ready_was_not_done)
 {
     static bool told[ASKED];
-    start_slowly(200);
+    start_slowly(400);
     int peer = dial();
     for (uint32_t i = 0; i < ASKED; i++) {
         struct hf_request request = reserve(RESERVATIONS + i, 1);
@@ -340,7 +342,7 @@ Test(recovering, who_only_waited_is_served_on_the_same_connection)
     struct hf_request request = reserve(RESERVATIONS, 1);
     struct hf_frame frame;
     struct hf_reply reply;
-    start_slowly(100);
+    start_slowly(400);
     int silent = dial(), half = dial();
     size_t count = hf_request_encode(bytes, &request, 9);
     cr_assert(hf_wire_send(half, bytes, 50));
@@ -361,7 +363,7 @@ Test(recovering, what_was_owed_before_is_paid_afterwards)
     enum { LOOKS = 20000 };
     static uint8_t bytes[LOOKS * HF_FRAME_HEADER_BYTES];
     const struct hf_request status = {.operation = HF_OP_STATUS};
-    start_slowly(100);
+    start_slowly(400);
     int peer = dial();
     size_t sent = 0;
     for (uint64_t i = 0; i < LOOKS; i++)
@@ -415,7 +417,7 @@ Test(recovering, a_crowd_at_the_door_is_served_in_the_end)
 {
     enum { CROWD = 400 };
     static int peers[CROWD];
-    start_slowly(250);
+    start_slowly(400);
     for (int i = 0; i < CROWD; i++) {
         struct hf_request ping = {.operation = HF_OP_PING};
         peers[i] = dial();
@@ -465,7 +467,7 @@ Test(recovering, the_client_waits_until_the_server_is_ready)
 {
     enum { PAIRS = 1000 };
     static struct told told;
-    start_slowly(100);
+    start_slowly(400);
     struct hf_client *client = open_client(60000);
     for (uint32_t i = 0; i < PAIRS; i++) {
         struct hf_request request = reserve(RESERVATIONS + i, SCARCE);
@@ -501,7 +503,7 @@ static bool watch(void *context, const struct hf_reply *reply)
 Test(recovering, a_client_that_is_impatient_learns_that_nothing_was_done)
 {
     static struct told told;
-    start_slowly(150);
+    start_slowly(400);
     struct hf_client *client = open_client(300);
     struct hf_request subscribe = {.operation = HF_OP_SUBSCRIBE, .from_lsn = 1};
     cr_assert_eq(hf_client_watch(client, &subscribe, watch, &told), 0);
@@ -529,7 +531,7 @@ Test(recovering, a_client_that_is_impatient_learns_that_nothing_was_done)
 Test(recovering, the_command_line_tells_that_it_is_not_ready)
 {
     unsigned percent;
-    start_slowly(400);
+    start_slowly(1500);
     cr_expect_eq(HOLDFAST("ping"), 3);
     cr_expect_eq(sscanf(output, "holdfast: not ready: recovering, %u%%\n", &percent), 1, "%s",
                  output);
@@ -617,8 +619,24 @@ Test(recovering, sigkill_harms_nothing)
     cr_expect_eq(status, 0, "%s", output);
 }
 
-/* The log turns out to be damaged: the server refuses to start, and those who wait get an end. */
-Test(recovering, who_waits_for_a_server_that_cannot_start_gets_an_end)
+static struct hf_io slow_io;
+
+static ssize_t read_slowly(struct hf_io *io, int file, void *buffer, size_t bytes, uint64_t offset)
+{
+    usleep(50 * 1000);
+    return hf_io_posix()->read_at(io, file, buffer, bytes, offset);
+}
+
+static void *open_server(void *context)
+{
+    const struct hf_server_options options = {
+        .listen = address, .workers = 1, .store = {.directory = data, .io = &slow_io}};
+    struct hf_server *opened;
+    *(int *)context = hf_server_open(&opened, &options, output);
+    return NULL;
+}
+
+static void damage_log(void)
 {
     char path[sizeof data + HF_SEGMENT_NAME_BYTES], name[HF_SEGMENT_NAME_BYTES];
     hf_segment_name_format(3, name);
@@ -626,6 +644,31 @@ Test(recovering, who_waits_for_a_server_that_cannot_start_gets_an_end)
     int file = open(path, O_RDWR | O_CLOEXEC);
     cr_assert_eq(pwrite(file, "damage", 6, 300000), 6);
     close(file);
+}
+
+/* The same server within a process that goes on when it could not start: nobody is left waiting. */
+Test(recovering, a_server_that_cannot_start_leaves_nobody_behind)
+{
+    int result = 0, peer = -1;
+    pthread_t thread;
+    damage_log();
+    slow_io = *hf_io_posix();
+    slow_io.read_at = read_slowly;
+    snprintf(address, sizeof address, "127.0.0.1:%u", hf_port_find());
+    cr_assert_eq(pthread_create(&thread, NULL, open_server, &result), 0);
+    for (int tries = 0; tries < 1000 && (peer = hf_wire_dial(address)) < 0; tries++)
+        usleep(5000);
+    cr_expect_eq(ask(peer, HF_OP_PING).result, HF_NOT_READY);
+    pthread_join(thread, NULL);
+    cr_expect_eq(result, -EBADMSG, "%s", output);
+    cr_expect(ends(peer));
+    close(peer);
+}
+
+/* The log turns out to be damaged: the server refuses to start, and those who wait get an end. */
+Test(recovering, who_waits_for_a_server_that_cannot_start_gets_an_end)
+{
+    damage_log();
     start_slowly(100);
     int pings = dial(), looks = dial();
     cr_expect_eq(ask(pings, HF_OP_PING).result, HF_NOT_READY);
