@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tests/lib/wal_expect.h"
+#include "wal/archived.h"
 #include "wal/record.h"
 
 static struct hf_log_builder builder;
@@ -252,7 +253,14 @@ Test(wal_tool, info_tells_what_the_log_consists_of_and_how_it_ends)
     hf_wal_expect_run(0, "info", builder.directory, "--json");
     hf_wal_expect("\"end\":\"torn tail\",\"torn\":{\"segment\":1,\"offset\":32768,\"bytes\":4096,"
                   "\"blocks\":0,\"in_flight\":false},\"disk_bytes\":");
-    hf_wal_expect(",\"temporary_files\":0,\"snapshots\":[]}\n");
+    hf_wal_expect(",\"temporary_files\":0,\"snapshots\":[],\"archived\":null}\n");
+    const struct hf_archived archived = {
+        .segment = 3, .snapshot_lsn = 5, .date_ns = HF_BUILDER_MADE_AT};
+    cr_assert_eq(hf_archived_write(hf_io_posix(), builder.directory, &archived), 0);
+    hf_wal_expect_run(0, "info", builder.directory);
+    hf_wal_expect("\narchived: segment=3 snapshot=5 date=2026-01-02T03:04:05.000000006Z\n");
+    hf_wal_expect_run(0, "info", builder.directory, "--json");
+    hf_wal_expect(",\"archived\":{\"kind\":\"archived\",\"segment\":3,\"snapshot\":5,\"date\":\"");
 }
 
 /* ---- the program ------------------------------------------------------------------------ */
