@@ -1,4 +1,6 @@
-/* holdfast-wal: what is asked of it on the command line is done or refused; what it shows of records. */
+/* holdfast-wal: what is asked of it on the command line is done or refused; what it shows of
+ * records.
+ */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -272,7 +274,7 @@ Test(wal_tool, bad_usage_is_told_and_exits_with_2)
     const char *directory = builder.directory;
     static const char id[] = "00000000-0000-7000-0400-000000000000";
     const struct {
-        const char *words[5];
+        const char *words[6];
         const char *told;
     } cases[] = {
         {{NULL}, "a command is missing"},
@@ -305,9 +307,7 @@ Test(wal_tool, bad_usage_is_told_and_exits_with_2)
         {{"verify", directory, "--acks="}, "--acks needs a file"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const char *const *words = cases[i].words;
-        cr_expect_eq(hf_wal_run(words[0], words[1], words[2], words[3], words[4], NULL), 2, "%s",
-                     cases[i].told);
+        cr_expect_eq(hf_wal_run_words(cases[i].words), 2, "%s", cases[i].told);
         hf_wal_expect(cases[i].told);
         hf_wal_expect("; see holdfast-wal --help\n");
     }
