@@ -111,7 +111,8 @@ static bool (*const setters[])(struct hf_ack *ack, const char *word,
 #define COLUMNS    (sizeof setters / sizeof setters[0])
 #define WORD_BYTES 64
 
-/* The next word, moved over, with what separates it from the one behind: one comma, or white space. */
+/* The next word, moved over, with what separates it from the one behind: one comma, or white
+ * space. */
 static bool take_word(const char **at, char word[WORD_BYTES])
 {
     size_t length = strcspn(*at, SEPARATORS);

@@ -249,8 +249,8 @@ static const struct hf_snapshot_entry *next_to_compare(const struct hf_audit *au
     return NULL;
 }
 
-/* How many of the records to enter before a snapshot is compared: to the end of the chain in which its
- * last one is. */
+/* How many of the records to enter before a snapshot is compared: to the end of the chain in which
+ * its last one is. */
 static uint32_t count_to_compare(const struct hf_audit *audit, const uint8_t *records,
                                  uint32_t count)
 {

@@ -4,14 +4,14 @@
  *   the log        every block and its chain (wal/reader.h); every record is entered into a ledger
  *                  that proves it (ledger.h)
  *   its snapshots  every checksum; that the log has the block behind which each begins, and reaches
- *                  as far as it attests; that it, and the log from its begin on, make the state that
- *                  the ledger has
+ *                  as far as it attests; that it, and the log from its begin on, make the state
+ *                  that the ledger has
  *   a list         of acknowledgements, if one is given: that the log says the same (acks.h)
  *
  * A quick one looks at blocks and checksums alone.
  *
- * If the first segments are gone, the ledger begins with the oldest snapshot that is right: what came
- * before is not proved any more.
+ * If the first segments are gone, the ledger begins with the oldest snapshot that is right: what
+ * came before is not proved any more.
  */
 #ifndef HF_TOOLS_AUDIT_H
 #define HF_TOOLS_AUDIT_H
@@ -63,12 +63,13 @@ struct hf_audit {
     char fault[HF_FILES_ERROR_BYTES];
 };
 
-/* Reads everything, to its end or the log's first fault. False, with the reason in fault: there is no
- * log, it cannot be read, or there is not enough memory. To be closed in either case. */
+/* Reads everything, to its end or the log's first fault. False, with the reason in fault: there is
+ * no log, it cannot be read, or there is not enough memory. To be closed in either case. */
 bool hf_audit_open(struct hf_audit *audit, const struct hf_audit_options *options);
 void hf_audit_close(struct hf_audit *audit);
 
-/* Up to this LSN, all that is known is what a snapshot holds; 0: the log begins at its beginning. */
+/* Up to this LSN, all that is known is what a snapshot holds; 0: the log begins at its
+ * beginning. */
 uint64_t hf_audit_known_lsn(const struct hf_audit *audit);
 
 /* True if nothing is wrong. */

@@ -1,8 +1,9 @@
 /*
  * Files: what a log's directory holds, by the names in it; and keeping it there.
  *
- * A server that runs on the directory removes segments and snapshots that it no longer needs, unless
- * somebody holds a lock on DIR/keep. So a tool holds it from before it looks until it has read.
+ * A server that runs on the directory removes segments and snapshots that it no longer needs,
+ * unless somebody holds a lock on DIR/keep. So a tool holds it from before it looks until it has
+ * read.
  */
 #ifndef HF_TOOLS_FILES_H
 #define HF_TOOLS_FILES_H
@@ -26,8 +27,9 @@ struct hf_files {
 /* Looks. False, with the reason in `error`: the directory cannot be read. */
 bool hf_files_list(struct hf_files *files, const char *directory, char error[HF_FILES_ERROR_BYTES]);
 
-/* Has a running server keep all files: a descriptor, to be given to hf_files_release(). -1: no server
- * ever ran there that would remove any, or it cannot be had. May wait while a server removes some. */
+/* Has a running server keep all files: a descriptor, to be given to hf_files_release(). -1: no
+ * server ever ran there that would remove any, or it cannot be had. May wait while a server removes
+ * some. */
 int hf_files_keep(const char *directory);
 void hf_files_release(int keep);
 

@@ -1,10 +1,10 @@
 /*
- * holdfast-wal: the recovery tool. Looks at the log of a directory, shows its records and the state at
- * any moment of it, proves it, and takes the state out.
+ * holdfast-wal: the recovery tool. Looks at the log of a directory, shows its records and the state
+ * at any moment of it, proves it, and takes the state out.
  *
- * Everything here only reads, and works beside a running server (walk.h). Whoever wants a state has it
- * from a ledger that shares no code with the engine (intake.h, ledger.h), and that proves each record on
- * the way.
+ * Everything here only reads, and works beside a running server (walk.h). Whoever wants a state has
+ * it from a ledger that shares no code with the engine (intake.h, ledger.h), and that proves each
+ * record on the way.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -22,8 +22,8 @@ static inline bool hf_image_filter_is_for_reservations(const struct hf_image_fil
     return filter->by_reservation || filter->by_customer || filter->states != 0;
 }
 
-/* True if the record, an image or not, can be wanted, by its bytes where a reservation's id would be.
- * Cheap. */
+/* True if the record, an image or not, can be wanted, by its bytes where a reservation's id would
+ * be. Cheap. */
 bool hf_image_filter_may_want(const struct hf_image_filter *filter, const uint8_t *record);
 
 /* True if the image is wanted, of those that can be. */

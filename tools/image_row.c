@@ -1,6 +1,6 @@
 /*
- * Images as rows of CSV; see image_text.h. All kinds are in one table: each row has every column, in
- * this order, and leaves empty what is not its own.
+ * Images as rows of CSV; see image_text.h. All kinds are in one table: each row has every column,
+ * in this order, and leaves empty what is not its own.
  */
 #include "base/bytes.h"
 #include "tools/image_text.h"

@@ -4,7 +4,8 @@
  * As text, name=value pairs behind the LSN and the kind; what does not apply is left out. As JSON,
  * every member is always there, and null where it does not apply; new ones come behind those that
  * there are. As CSV, all kinds of records are in one table, whose columns are hf_image_columns, the
- * members of the JSON objects; what does not apply is empty. Dates are RFC 3339 in UTC, durations as options take them ("15m").
+ * members of the JSON objects; what does not apply is empty. Dates are RFC 3339 in UTC, durations
+ * as options take them ("15m").
  */
 #ifndef HF_TOOLS_IMAGE_TEXT_H
 #define HF_TOOLS_IMAGE_TEXT_H

@@ -75,8 +75,8 @@ void hf_intake_start(struct hf_intake *intake)
     hf_ledger_start(intake->ledger);
 }
 
-/* How many of the records are to be loaded: up to the last one that the snapshot can know of, and to
- * the end of its chain. */
+/* How many of the records are to be loaded: up to the last one that the snapshot can know of, and
+ * to the end of its chain. */
 static uint32_t count_to_load(const struct hf_intake *intake, const uint8_t *records,
                               uint32_t count)
 {

@@ -1,7 +1,7 @@
 /*
- * A intake: fills a ledger from files. First, if there is to be one, a snapshot, and the log from where
- * that says, loaded up to the LSN from which on the state is exactly known; then the ledger judges
- * what follows. Without a snapshot all is judged, from the first record of the log on.
+ * An intake: fills a ledger from files. First, if there is to be one, a snapshot, and the log from
+ * where that says, loaded up to the LSN from which on the state is exactly known; then the ledger
+ * judges what follows. Without a snapshot all is judged, from the first record of the log on.
  */
 #ifndef HF_TOOLS_INTAKE_H
 #define HF_TOOLS_INTAKE_H
@@ -27,8 +27,8 @@ struct hf_intake {
 bool hf_intake_open(struct hf_intake *intake, uint64_t remember_ns);
 void hf_intake_close(struct hf_intake *intake);
 
-/* Begins with a snapshot. END: all of it was right. Else *finding tells why not, and the intake is of no
- * more use. */
+/* Begins with a snapshot. END: all of it was right. Else *finding tells why not, and the intake is
+ * of no more use. */
 enum hf_snapshot_read hf_intake_snapshot(struct hf_intake *intake, const char *directory,
                                          uint64_t last_lsn, struct hf_progress *progress,
                                          struct hf_snapshot_finding *finding);

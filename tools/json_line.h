@@ -8,8 +8,8 @@
 /*
  * Reads the members called `names` of the object that `line` is, as text: strings without their
  * quotes, numbers as they stand. values: `count` texts of `value_bytes` bytes each, one behind the
- * other; empty: it is not there, is null, true, false, an object, an array, or too long. The last one
- * counts. False: the line is no JSON object. Escapes in strings are left as they are.
+ * other; empty: it is not there, is null, true, false, an object, an array, or too long. The last
+ * one counts. False: the line is no JSON object. Escapes in strings are left as they are.
  */
 bool hf_json_line_read(const char *line, const char *const names[], size_t count,
                        size_t value_bytes, char *values);

@@ -248,8 +248,8 @@ const char *hf_ledger_end_block(struct hf_ledger *ledger)
                            ledger->chain_count, ledger->chain_length);
 }
 
-/* Records go through in groups: while those of one are entered, what those of the next need is on its
- * way, and of those behind that it is looked for. */
+/* Records go through in groups: while those of one are entered, what those of the next need is on
+ * its way, and of those behind that it is looked for. */
 #define GROUP 12u
 
 struct pipeline {

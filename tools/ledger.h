@@ -21,15 +21,15 @@
  *
  * A chain is judged as a whole: its units are what all its records take and give together.
  *
- * It may begin with a state instead of an empty log: what a snapshot holds, and those records of the
- * log that the snapshot was made from, are loaded in any order without being judged (the newest image
- * of each id stands), until the state is exactly known at some LSN; then it is settled, and all that
- * follows is judged. What a claim that was decided before that was decided under is not known, and
- * so not judged; there are only as many of these as were in flight at once.
+ * It may begin with a state instead of an empty log: what a snapshot holds, and those records of
+ * the log that the snapshot was made from, are loaded in any order without being judged (the newest
+ * image of each id stands), until the state is exactly known at some LSN; then it is settled, and
+ * all that follows is judged. What a claim that was decided before that was decided under is not
+ * known, and so not judged; there are only as many of these as were in flight at once.
  *
  * Its memory is that of the state, as a server has it. What was finished for longer than
- * `remember_ns`, by the dates of the log, is forgotten. What would have to be known of it then counts
- * as unproved; but that is little: a change of what was forgotten is a fault all the same.
+ * `remember_ns`, by the dates of the log, is forgotten. What would have to be known of it then
+ * counts as unproved; but that is little: a change of what was forgotten is a fault all the same.
  *
  * After a record that is not sound the ledger is of no more use. Not thread-safe.
  */
@@ -69,12 +69,12 @@ void hf_ledger_close(struct hf_ledger *ledger);
 /* A server started here: inventory versions move up. */
 void hf_ledger_start(struct hf_ledger *ledger);
 
-/* Enters the next record, of 128 bytes. NULL, or why it, or a chain that it ends, is not sound; valid
- * as long as the ledger. */
+/* Enters the next record, of 128 bytes. NULL, or why it, or a chain that it ends, is not sound;
+ * valid as long as the ledger. */
 const char *hf_ledger_enter(struct hf_ledger *ledger, const uint8_t *record);
 
-/* Enters many, which stand one behind the other: faster. NULL, or why record number *entered of them
- * is not sound; else *entered is the count. */
+/* Enters many, which stand one behind the other: faster. NULL, or why record number *entered of
+ * them is not sound; else *entered is the count. */
 const char *hf_ledger_enter_all(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,
                                 uint32_t *entered);
 
@@ -98,16 +98,16 @@ const char *hf_ledger_load_all(struct hf_ledger *ledger, const uint8_t *records,
 /* A date of the log that need not be that of any record which is loaded. */
 void hf_ledger_load_date(struct hf_ledger *ledger, uint64_t date_ns);
 
-/* What was loaded is the state after this LSN: the next record to be entered has the next one. NULL,
- * or why it cannot be. */
+/* What was loaded is the state after this LSN: the next record to be entered has the next one.
+ * NULL, or why it cannot be. */
 const char *hf_ledger_settle(struct hf_ledger *ledger, uint64_t lsn);
 
 /* ---- comparing -------------------------------------------------------------------------- */
 
 /*
  * Holds a snapshot against the state after an LSN from which on the snapshot makes it known: the
- * records of the log from `start_lsn` on, up to there, replayed on what the snapshot holds, must give
- * this state. retain_ns: of the server that made it.
+ * records of the log from `start_lsn` on, up to there, replayed on what the snapshot holds, must
+ * give this state. retain_ns: of the server that made it.
  */
 struct hf_ledger_comparison;
 
@@ -149,8 +149,8 @@ struct hf_ledger_inventory_view {
 /*
  * Visit the inventories in the order of their ids, and the retained reservations in the order of
  * theirs, byte by byte: so one state is always told in one way. What is visited is valid during the
- * visit. Only those of which `wants` (NULL: all) is true; ends early when `visit` is false. False: out
- * of memory.
+ * visit. Only those of which `wants` (NULL: all) is true; ends early when `visit` is false. False:
+ * out of memory.
  */
 struct hf_ledger_visitor {
     bool (*wants)(void *context, const struct hf_ledger_reservation_image *image, uint64_t lsn);

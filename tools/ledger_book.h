@@ -1,10 +1,11 @@
 /*
- * The book: what the ledger knows of every inventory and reservation, and how that is found. It keeps
- * the state and what follows from it (units, waiting lists, customers); what may be done to it is
- * judged elsewhere (ledger_judge.h, ledger_moves.h).
+ * The book: what the ledger knows of every inventory and reservation, and how that is found. It
+ * keeps the state and what follows from it (units, waiting lists, customers); what may be done to
+ * it is judged elsewhere (ledger_change.h, ledger_moves.h).
  *
  * What is finished is forgotten after a while, as a server does it, so that the book is as large as
- * the state and not as the log: those that finished stand in a list, in the order in which they did.
+ * the state and not as the log: those that finished stand in a list, in the order in which they
+ * did.
  *
  * Versions are 31 bits in the log. Here they are counted on without end: a version stands for the
  * number nearest to the newest that ends in these 31 bits.
@@ -145,14 +146,14 @@ struct hf_ledger_reservation *hf_book_add_reservation(struct hf_ledger_book *boo
                                                       const uint8_t *id, uint32_t hash,
                                                       uint32_t *number);
 
-/* Keeps the image as the reservation's newest, but for units and lists. joined: the version with which
- * it did, if it is WAITING. False: out of memory. */
+/* Keeps the image as the reservation's newest, but for units and lists. joined: the version with
+ * which it did, if it is WAITING. False: out of memory. */
 bool hf_book_keep(struct hf_ledger_book *book, struct hf_ledger_reservation *reservation,
                   const struct hf_ledger_reservation_image *image, uint64_t lsn, uint32_t inventory,
                   int64_t joined);
 
-/* The image that was kept: as its newest record, but for what only that change was about. Points into
- * the book. */
+/* The image that was kept: as its newest record, but for what only that change was about. Points
+ * into the book. */
 struct hf_ledger_reservation_image hf_book_image(const struct hf_ledger_book *book,
                                                  const struct hf_ledger_reservation *reservation);
 

@@ -45,8 +45,8 @@ static inline void hf_ledger_change_begin(struct hf_ledger_change *change, uint3
     change->record_count = record_count;
 }
 
-/* Applies the next record. NULL, or why it must not be. The image is used until the change is judged.
- * hint: NULL if there is none. */
+/* Applies the next record. NULL, or why it must not be. The image is used until the change is
+ * judged. hint: NULL if there is none. */
 const char *hf_ledger_change_apply(struct hf_ledger_change *change, struct hf_ledger_book *book,
                                    struct hf_ledger_totals *totals,
                                    const struct hf_ledger_reservation_image *image, uint64_t lsn,

@@ -1,10 +1,11 @@
 /*
  * Comparing a snapshot with the ledger's state; see ledger.h.
  *
- * A snapshot need not be the state at one LSN, so its records are held one by one against the newest
- * of the log. One that is the same record must say the same. One that is older will be replaced when
- * the log from the snapshot's start on is replayed: the newer one must stand there. And what the log
- * has not touched since that start must be in the snapshot, but for what is no longer retained.
+ * A snapshot need not be the state at one LSN, so its records are held one by one against the
+ * newest of the log. One that is the same record must say the same. One that is older will be
+ * replaced when the log from the snapshot's start on is replayed: the newer one must stand there.
+ * And what the log has not touched since that start must be in the snapshot, but for what is no
+ * longer retained.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ struct id_text {
 static struct id_text id_text(const uint8_t *id)
 {
     static const char digits[] = "0123456789abcdef";
-    struct id_text result;
+    struct id_text result = {""};
     char *at = result.text;
     for (unsigned i = 0; i < HF_LEDGER_ID_BYTES; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)

@@ -345,8 +345,8 @@ _Static_assert(RESERVATION_QTY == 12 && RESERVATION_SEQUENCE == 72 && RESERVATIO
                    RESERVATION_FLAGS == 101 && RESERVATION_REASON == 102,
                "several of these are written as one number");
 
-/* What the state hash leaves out is zero in `hashed`, which may be the record. Each number is written
- * once, and whole, so that it can be read again at once. */
+/* What the state hash leaves out is zero in `hashed`, which may be the record. Each number is
+ * written once, and whole, so that it can be read again at once. */
 static void write_hashed(const struct hf_ledger_reservation_image *image, uint64_t lsn,
                          uint8_t *hashed)
 {

@@ -116,8 +116,8 @@ void hf_ledger_image_write(const struct hf_ledger_reservation_image *image, uint
 /* What a reservation's newest record puts into the state hash. */
 uint64_t hf_ledger_reservation_hash(const struct hf_ledger_reservation_image *image, uint64_t lsn);
 
-/* The newest record of an inventory as it stands in a snapshot: with that version, and whether it is
- * closed by selling out. Changed in place. */
+/* The newest record of an inventory as it stands in a snapshot: with that version, and whether it
+ * is closed by selling out. Changed in place. */
 void hf_ledger_inventory_rewrite(uint8_t *record, uint32_t version, bool sold_out_closed);
 
 /* What an inventory's newest record does, with the units that are available of it. */

@@ -21,8 +21,8 @@ static uint64_t bytes_of(const struct hf_ledger_index *index)
     return (index->homes + HF_LEDGER_INDEX_SLACK) * sizeof(uint64_t);
 }
 
-/* In their order, each at its home or behind the one before. False: then there would be no room for one
- * more behind the last home, which takes very many equal hashes. */
+/* In their order, each at its home or behind the one before. False: then there would be no room for
+ * one more behind the last home, which takes very many equal hashes. */
 static bool move_all(const struct hf_ledger_index *from, struct hf_ledger_index *to)
 {
     uint64_t end = to->homes + HF_LEDGER_INDEX_SLACK - 2, next = 0;

@@ -1,11 +1,11 @@
 /*
  * From a hash to numbers: 8 bytes a slot, in the order of the hashes.
  *
- * A slot's home is told by the highest bits of its hash. What finds its home taken stands behind it,
- * so that all slots are in the order of their hashes (ordered linear probing): who looks for what is
- * not there is done at the first slot with a higher hash, also where the table is rather full. Behind
- * the last home there is room for those that find it taken. When the table doubles, old and new are
- * passed through from one end to the other, and nothing jumps.
+ * A slot's home is told by the highest bits of its hash. What finds its home taken stands behind
+ * it, so that all slots are in the order of their hashes (ordered linear probing): who looks for
+ * what is not there is done at the first slot with a higher hash, also where the table is rather
+ * full. Behind the last home there is room for those that find it taken. When the table doubles,
+ * old and new are passed through from one end to the other, and nothing jumps.
  *
  * Hashes have a seed, so that nobody can choose keys that all have one.
  */

@@ -1,10 +1,10 @@
 /*
  * Loading: a state is entered as it is, and settled. See ledger.h.
  *
- * A snapshot is copied while the server runs: it has an image of each id, but not all at one LSN. So
- * images come in any order, also one older than what is there; and a reservation may come before its
- * inventory, if both are newer than the snapshot's beginning. What follows from the images is made
- * only when all of them are there.
+ * A snapshot is copied while the server runs: it has an image of each id, but not all at one LSN.
+ * So images come in any order, also one older than what is there; and a reservation may come before
+ * its inventory, if both are newer than the snapshot's beginning. What follows from the images is
+ * made only when all of them are there.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -27,8 +27,8 @@ static struct hf_ledger_inventory *meet_inventory(struct hf_ledger_book *book,
     return inventory;
 }
 
-/* Of two images with one sequence the log's knows more, but that it was closed by selling out stands
- * in the snapshot's alone. */
+/* Of two images with one sequence the log's knows more, but that it was closed by selling out
+ * stands in the snapshot's alone. */
 static void keep_inventory(struct hf_ledger_inventory *inventory, const uint8_t *record,
                            const struct hf_ledger_inventory_image *image, int64_t version,
                            enum hf_ledger_source source)
@@ -216,8 +216,8 @@ void hf_ledger_load_date(struct hf_ledger *ledger, uint64_t date_ns)
 
 /* ---- settling --------------------------------------------------------------------------- */
 
-/* Claims with a version that is known already were decided under settings, limits and lists of which
- * only the newest are known. */
+/* Claims with a version that is known already were decided under settings, limits and lists of
+ * which only the newest are known. */
 static const char *settle_inventory(struct hf_ledger *ledger, struct hf_ledger_inventory *inventory)
 {
     if (inventory->rules.sequence == 0)

@@ -24,7 +24,8 @@ static inline void hf_ledger_order_add(struct hf_ledger_order *order, uint64_t k
     order->keys[order->count++] = (struct hf_ledger_key){key, number};
 }
 
-/* Sorts by key; those with one key stay in the order in which they were added. False: out of memory.
+/* Sorts by key; those with one key stay in the order in which they were added. False: out of
+ * memory.
  */
 bool hf_ledger_order_sort(struct hf_ledger_order *order);
 

@@ -1,5 +1,5 @@
-/* Memory for large tables: zeroed, in huge pages where the kernel has some, and paid for only where it
- * is touched. */
+/* Memory for large tables: zeroed, in huge pages where the kernel has some, and paid for only where
+ * it is touched. */
 #ifndef HF_TOOLS_LEDGER_PAGES_H
 #define HF_TOOLS_LEDGER_PAGES_H
 

@@ -23,7 +23,8 @@ struct hf_ledger {
 
 #define hf_ledger_fault(ledger, ...) hf_ledger_reason((ledger)->reason, __VA_ARGS__)
 
-/* Does `each` with all records, and lets what it needs be fetched before. *done: how many went well. */
+/* Does `each` with all records, and lets what it needs be fetched before. *done: how many went
+ * well. */
 typedef const char *hf_ledger_step(struct hf_ledger *ledger, const uint8_t *record,
                                    enum hf_ledger_source source, const struct hf_ledger_hint *hint);
 const char *hf_ledger_pipeline(struct hf_ledger *ledger, const uint8_t *records, uint32_t count,

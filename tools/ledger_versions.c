@@ -23,15 +23,15 @@ static bool make_room(struct hf_ledger_versions *versions, uint64_t wanted)
         room *= 2;
     if (room == versions->room)
         return true;
-    struct hf_ledger_versions grown = *versions;
-    grown.room = room;
-    grown.before = calloc(room, sizeof *grown.before);
-    if (grown.before == NULL)
+    uint64_t *before = calloc(room, sizeof *before);
+    if (before == NULL)
         return false;
     for (uint32_t back = 1; back <= versions->room; back++)
-        *word_at(&grown, versions->newest - back) = *word_at(versions, versions->newest - back);
+        before[(uint64_t)(versions->newest - back) & (room - 1)] =
+            *word_at(versions, versions->newest - back);
     free(versions->before);
-    *versions = grown;
+    versions->before = before;
+    versions->room = room;
     return true;
 }
 

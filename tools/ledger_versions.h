@@ -2,9 +2,9 @@
  * Which versions of an inventory the claims of one run have had: a bit for each, so that one which
  * stands for two claims is found.
  *
- * Claims come nearly in the order of their versions: one that is late is so by what was in flight at
- * once. So only the newest versions are kept in mind: 2^20 of them, or 64 for each claim if that is
- * less, so that no log makes this large that is not large itself.
+ * Claims come nearly in the order of their versions: one that is late is so by what was in flight
+ * at once. So only the newest versions are kept in mind: 2^20 of them, or 64 for each claim if that
+ * is less, so that no log makes this large that is not large itself.
  */
 #ifndef HF_TOOLS_LEDGER_VERSIONS_H
 #define HF_TOOLS_LEDGER_VERSIONS_H

@@ -1,13 +1,14 @@
 /*
  * Moments: a place in a log that a person names, by its LSN or by a date.
  *
- * The dates of a log's records never go back by more than what was in flight at once, but they may go
- * back. So that a date names one place, and the same one whoever reads:
+ * The dates of a log's records never go back by more than what was in flight at once, but they may
+ * go back. So that a date names one place, and the same one whoever reads:
  *
- *     the log up to a date is the longest beginning of the log of whose records none has a later date.
+ *     the log up to a date is the longest beginning of the log of whose records none has a later
+ *     date.
  *
- * It ends before the first record whose date is later. A record's date is its changed_at, of whatever
- * kind it is. So the log up to T and the log from T + 1 ns on are the whole log.
+ * It ends before the first record whose date is later. A record's date is its changed_at, of
+ * whatever kind it is. So the log up to T and the log from T + 1 ns on are the whole log.
  */
 #ifndef HF_TOOLS_MOMENT_H
 #define HF_TOOLS_MOMENT_H
@@ -25,8 +26,9 @@ struct hf_moment {
 };
 
 /*
- * Reads a moment: digits are an LSN; "@1767323045.5" is seconds since 1970, to the nanosecond; else it
- * is a date as hf_cli_date_parse() reads it, of the clock that says `now_ns`. False: none of these.
+ * Reads a moment: digits are an LSN; "@1767323045.5" is seconds since 1970, to the nanosecond; else
+ * it is a date as hf_cli_date_parse() reads it, of the clock that says `now_ns`. False: none of
+ * these.
  */
 bool hf_moment_parse(const char *text, uint64_t now_ns, struct hf_moment *moment);
 

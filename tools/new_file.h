@@ -1,6 +1,6 @@
 /*
- * A new file, whole or not at all: it is written under its name and ".part", synced, and then gets its
- * name, if nothing else has that by then. Nothing is ever overwritten.
+ * A new file, whole or not at all: it is written under its name and ".part", synced, and then gets
+ * its name, if nothing else has that by then. Nothing is ever overwritten.
  */
 #ifndef HF_TOOLS_NEW_FILE_H
 #define HF_TOOLS_NEW_FILE_H

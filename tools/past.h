@@ -25,8 +25,8 @@ struct hf_past {
     char error[HF_FILES_ERROR_BYTES];
 };
 
-/* retain_ns: or HF_RETAIN_AS_TOLD. False, with the reason in `error`. To be
- * closed in either case. A snapshot that is damaged is told on stderr, and the one before is taken. */
+/* retain_ns: or HF_RETAIN_AS_TOLD. False, with the reason in `error`. To be closed in either case.
+ * A snapshot that is damaged is told on stderr, and the one before is taken. */
 bool hf_past_open(struct hf_past *past, const char *directory, const struct hf_moment *moment,
                   uint64_t retain_ns);
 void hf_past_close(struct hf_past *past);

@@ -23,16 +23,16 @@ void hf_snapshot_entries_read(struct hf_snapshot_entries *entries, const char *d
                               const struct hf_files *files);
 
 /*
- * How long a server keeps what is finished is not in its log; but its snapshots tell it, and a person
- * can. `told_ns` is what a person says, HF_RETAIN_AS_TOLD if nothing: then it is what the newest
- * snapshot says that is right, or 24 hours, as a server's that nobody told otherwise.
+ * How long a server keeps what is finished is not in its log; but its snapshots tell it, and a
+ * person can. `told_ns` is what a person says, HF_RETAIN_AS_TOLD if nothing: then it is what the
+ * newest snapshot says that is right, or 24 hours, as a server's that nobody told otherwise.
  */
 #define HF_RETAIN_AS_TOLD UINT64_MAX
 #define HF_RETAIN_NS      (24ull * 3600 * 1000000000ull)
 uint64_t hf_snapshot_entries_retain_ns(const struct hf_snapshot_entries *entries, uint64_t told_ns);
 
-/* How long what is finished must be remembered to be held against all of them: at least as long as a
- * person says, and 24 hours. */
+/* How long what is finished must be remembered to be held against all of them: at least as long as
+ * a person says, and 24 hours. */
 uint64_t hf_snapshot_entries_remember_ns(const struct hf_snapshot_entries *entries,
                                          uint64_t retain_ns);
 

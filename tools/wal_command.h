@@ -1,6 +1,6 @@
 /*
- * The commands of holdfast-wal: what each takes, and what it does. The table is holdfast-wal.c; each
- * family of commands has a file of its own, wal_*.c.
+ * The commands of holdfast-wal: what each takes, and what it does. The table is holdfast-wal.c;
+ * each family of commands has a file of its own, wal_*.c.
  */
 #ifndef HF_TOOLS_WAL_COMMAND_H
 #define HF_TOOLS_WAL_COMMAND_H

@@ -7,6 +7,7 @@
 #include "tools/snapshots.h"
 #include "tools/wal_command.h"
 #include "tools/walk_text.h"
+#include "wal/archived.h"
 #include "wal/io.h"
 
 /* All of it. */
@@ -14,6 +15,8 @@ struct info {
     struct hf_walk walk;
     struct hf_files files;
     struct hf_snapshot_entries snapshots;
+    bool archives; /* DIR/archived is there, and right */
+    struct hf_archived archived;
 };
 
 /* Reads what the header of a snapshot promises. */
@@ -53,10 +56,18 @@ static void put_snapshot(FILE *out, const struct hf_snapshot_entry *entry, bool 
     hf_row_limit(&rows, "start_segment", header->start.segment);
     hf_row_duration(&rows, "retain", header->retain_ns);
     hf_row_text(&rows, "finding", right ? NULL : entry->text);
-    if (json)
-        putc('}', out);
-    else
-        putc('\n', out);
+    putc(json ? '}' : '\n', out);
+}
+
+/* What the archive command has taken. */
+static void put_archived(FILE *out, const struct info *info, bool json)
+{
+    struct hf_rows rows = {.out = out, .format = json ? HF_ROWS_JSONL : HF_ROWS_TEXT};
+    hf_row_begin(&rows, json ? "archived" : "archived:");
+    hf_row_limit(&rows, "segment", info->archived.segment);
+    hf_row_limit(&rows, "snapshot", info->archived.snapshot_lsn);
+    hf_row_date(&rows, "date", info->archived.date_ns);
+    putc(json ? '}' : '\n', out);
 }
 
 static void put_text(const struct info *info)
@@ -66,6 +77,8 @@ static void put_text(const struct info *info)
            info->files.disk_bytes, info->files.temporary, info->files.snapshots);
     for (uint32_t i = 0; i < info->snapshots.count; i++)
         put_snapshot(stdout, &info->snapshots.entries[i], false);
+    if (info->archives)
+        put_archived(stdout, info, false);
 }
 
 static void put_json(const struct info *info)
@@ -78,7 +91,12 @@ static void put_json(const struct info *info)
             putchar(',');
         put_snapshot(stdout, &info->snapshots.entries[i], true);
     }
-    puts("]}");
+    fputs("],\"archived\":", stdout);
+    if (info->archives)
+        put_archived(stdout, info, true);
+    else
+        fputs("null", stdout);
+    puts("}");
 }
 
 static enum hf_wal_exit tell(const struct hf_wal_task *task, struct info *info)
@@ -90,6 +108,7 @@ static enum hf_wal_exit tell(const struct hf_wal_task *task, struct info *info)
     hf_snapshot_entries_read(&info->snapshots, task->directory, &info->files);
     for (uint32_t i = 0; i < info->snapshots.count; i++)
         read_snapshot(task->directory, &info->snapshots.entries[i]);
+    info->archives = hf_archived_read(hf_io_posix(), task->directory, &info->archived) == 0;
     (task->json ? put_json : put_text)(info);
     if (!hf_walk_ended_well(&info->walk))
         status = hf_wal_complain("%s", info->walk.finding.text);

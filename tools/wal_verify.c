@@ -9,7 +9,8 @@
 #define MAX_ATTEMPTS 4 /* to read a log that seems damaged beside a running server */
 #define PAUSE_NS     (100 * HF_NS_PER_MS)
 
-/* One attempt. *again: it found damage, but a server is running, so it may be worth another look. */
+/* One attempt. *again: it found damage, but a server is running, so it may be worth another
+ * look. */
 static enum hf_wal_exit verify_once(const struct hf_wal_task *task, struct hf_acks *acks,
                                     bool last_attempt, bool *again)
 {

@@ -31,8 +31,8 @@ static bool read_first_header(const char *directory, uint64_t segment, struct hf
     return right;
 }
 
-/* A snapshot that begins with this segment knows best what was before it; any, if there is no segment.
- * False: there is none. */
+/* A snapshot that begins with this segment knows best what was before it; any, if there is no
+ * segment. False: there is none. */
 static bool ask_snapshots(struct hf_walk *walk, const struct hf_files *files)
 {
     struct hf_snapshot_entries snapshots;

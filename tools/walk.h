@@ -8,8 +8,8 @@
  * faster than it is read is followed for a while only.
  *
  * A log whose first segments are gone begins where a snapshot says; or, for those who only want to
- * see what there is, with the oldest segment; if no snapshot begins there, its first block is believed
- * what it says of the one before it.
+ * see what there is, with the oldest segment; if no snapshot begins there, its first block is
+ * believed what it says of the one before it.
  */
 #ifndef HF_TOOLS_WALK_H
 #define HF_TOOLS_WALK_H
@@ -35,9 +35,9 @@ struct hf_walk {
     struct hf_progress progress;
 };
 
-/* Opens the log of a directory. start: where to begin; NULL: with the oldest segment. False, with the
- * reason in finding.text: it cannot be read, or there is none. `progress`: to be told on a terminal,
- * if it takes time. */
+/* Opens the log of a directory. start: where to begin; NULL: with the oldest segment. False, with
+ * the reason in finding.text: it cannot be read, or there is none. `progress`: to be told on a
+ * terminal, if it takes time. */
 bool hf_walk_open(struct hf_walk *walk, const char *directory, const struct hf_log_start *start,
                   bool progress);
 void hf_walk_close(struct hf_walk *walk);
@@ -48,7 +48,8 @@ bool hf_walk_next(struct hf_walk *walk, struct hf_block_view *view);
 /* True if the log was read to its end. */
 bool hf_walk_ended_well(const struct hf_walk *walk);
 
-/* LSN of the first and of the last record met; the last is one less than the first if there is none.
+/* LSN of the first and of the last record met; the last is one less than the first if there is
+ * none.
  */
 uint64_t hf_walk_first_lsn(const struct hf_walk *walk);
 uint64_t hf_walk_last_lsn(const struct hf_walk *walk);

@@ -67,8 +67,8 @@ static const char *end_name(const struct hf_walk *walk)
                                                    : "no stop (a server runs, or was killed)";
 }
 
-/* Bytes of blocks, up to the end of the log; and what is left of the segments that there are. Headers
- * of segments belong to neither. */
+/* Bytes of blocks, up to the end of the log; and what is left of the segments that there are.
+ * Headers of segments belong to neither. */
 static void measure(const struct hf_walk *walk, uint64_t *used_bytes, uint64_t *free_bytes)
 {
     const struct hf_log_files *files = hf_reader_files(walk->reader);

@@ -1,5 +1,5 @@
-/* What unit tests expect of a run of holdfast-wal (wal_tool.h). It stands here, as the library itself
- * does without Criterion. */
+/* What unit tests expect of a run of holdfast-wal (wal_tool.h). It stands here, as the library
+ * itself does without Criterion. */
 #ifndef HF_TESTS_LIB_WAL_EXPECT_H
 #define HF_TESTS_LIB_WAL_EXPECT_H
 
@@ -17,7 +17,7 @@
 /* It exits with that status. */
 #define hf_wal_expect_run(status, ...)                                                             \
     do {                                                                                           \
-        int exited = hf_wal_run(__VA_ARGS__, NULL);                                                \
+        int exited = hf_wal_run(__VA_ARGS__);                                                      \
         cr_expect_eq(exited, status, "exit status %d: %s", exited, hf_wal_output);                 \
     } while (0)
 

@@ -1,8 +1,6 @@
 /* holdfast-wal under test; see wal_tool.h. */
 #include "tests/lib/wal_tool.h"
 
-#include <stdarg.h>
-
 #include "tests/lib/process.h"
 #include "wal/record.h"
 
@@ -10,18 +8,13 @@
 
 char hf_wal_output[HF_WAL_OUTPUT_BYTES];
 
-int hf_wal_run(const char *word, ...)
+int hf_wal_run_words(const char *const words[])
 {
     char program[HF_PROGRAM_TEXT_BYTES];
     const char *argv[WORDS_MAX + 2] = {program};
-    va_list words;
     hf_program_path("holdfast-wal", program);
-    va_start(words, word);
-    for (int i = 1; i <= WORDS_MAX && word != NULL; i++) {
-        argv[i] = word;
-        word = va_arg(words, const char *);
-    }
-    va_end(words);
+    for (int i = 0; i < WORDS_MAX && words[i] != NULL; i++)
+        argv[i + 1] = words[i];
     return hf_process_run(argv, hf_wal_output, sizeof hf_wal_output);
 }
 

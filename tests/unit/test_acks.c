@@ -124,6 +124,11 @@ Test(acks, a_line_that_is_wrong_is_told)
     }
 }
 
+#define ID_2 ID("0200")
+#define ID_3 ID("0300")
+#define ID_4 ID("0400")
+#define ID_5 ID("0500")
+
 /* ---- in a log --------------------------------------------------------------------------- */
 
 static void write_list(const char *text)
@@ -134,14 +139,12 @@ static void write_list(const char *text)
 
 Test(acks, what_was_acknowledged_is_found_in_a_log)
 {
-    /* The story: 1 was held (LSN 2) and expired (10), 2 changed hands (3, 6, 7), 3 waited (4) and has
-     * an offer (8): whatever it said at some time is there. */
+    /* The story: 1 was held (LSN 2) and expired (10), 2 changed hands (3, 6, 7), 3 waited (4) and
+     * has an offer (8): whatever it said at some time is there. */
     hf_wal_build_story(&builder);
-    write_list(
-        "reservation_id,status,qty,lsn\n" ID("0200") ",HELD,2,2\n" ID("0200") ",EXPIRED\n" ID(
-            "030"
-            "0") ",CONFIRMED,1,3\n" ID("0300") ",CONFIRMED,,6\n" ID("0300") ",CANCELLED,1,7\n" ID("0400") ",WAITING\n" ID("040"
-                                                                                                                          "0") ",HELD,1,8\n" ID("0500") "\n");
+    write_list("reservation_id,status,qty,lsn\n" ID_2 ",HELD,2,2\n" ID_2 ",EXPIRED\n" ID_3
+               ",CONFIRMED,1,3\n" ID_3 ",CONFIRMED,,6\n" ID_3 ",CANCELLED,1,7\n" ID_4
+               ",WAITING\n" ID_4 ",HELD,1,8\n" ID_5 "\n");
     hf_wal_expect_run(0, "verify", builder.directory, "--acks", list);
     hf_wal_expect("\nacks: 8\nmissing_acks: 0\nunprovable_acks: 0\n");
     hf_wal_expect("\nverify: ok\n");
@@ -151,8 +154,8 @@ Test(acks, what_was_acknowledged_is_found_in_a_log)
 
 Test(acks, what_is_not_in_the_log_is_told)
 {
-    /* An id that is unknown; a state that it never had; other units; another LSN; the LSN of another
-     * record. One of them is right. */
+    /* An id that is unknown; a state that it never had; other units; another LSN; the LSN of
+     * another record. One of them is right. */
     hf_wal_build_story(&builder);
     write_list(ID("9900") "\n" ID("0200") " CONFIRMED\n" ID("0200") " HELD 2\n" ID(
         "0300") " CONFIRMED 2\n" ID("0300") " CONFIRMED 1 4\n" ID("0300") " CANCELLED 1 3\n");
@@ -194,12 +197,12 @@ Test(acks, a_list_that_cannot_be_read_is_told)
     hf_wal_expect("line 1: there is a zero byte in it\n");
 }
 
-/* A snapshot of the state after LSN 8 of the story's first records, and no log before it. */
 Test(acks, what_was_before_the_log_begins_must_have_become_what_the_snapshot_holds)
 {
-    /* 10 was confirmed (LSN 3), then cancelled; 11 is held (5); 12 is confirmed (6). What the snapshot
-     * holds is found, and what can have become of it; what cannot is missing; of an LSN before the
-     * log, about an id that is nowhere, or that must have been used again, nobody can say. */
+    /* 10 was confirmed (LSN 3), then cancelled; 11 is held (5); 12 is confirmed (6). What the
+     * snapshot holds is found, and what can have become of it; what cannot is missing; of an LSN
+     * before the log, about an id that is nowhere, or that must have been used again, nobody can
+     * say. */
     struct hf_reservation held = hf_builder_reservation(11, 1, 1, HF_STATE_HELD);
     struct hf_image_notes as_held = {.inventory_version = 4, .made_as = HF_STATE_HELD};
     char path[HF_DIRECTORY_TEXT_BYTES + 32];

@@ -167,7 +167,7 @@ static void check_state_vector(const struct hf_vector *vector)
     build_vector(vector);
     hf_log_builder_block(&builder, 0);
     snprintf(retain, sizeof(retain), "--retain=%sns", hf_vector_text(vector, "retain_ns"));
-    cr_expect_eq(hf_wal_run("verify", builder.directory, retain, NULL), 0, "%s: %s",
+    cr_expect_eq(hf_wal_run("verify", builder.directory, retain), 0, "%s: %s",
                  hf_vector_text(vector, "name"), hf_wal_output);
     snprintf(lines, sizeof(lines), "retained: %s\nstate_hash: %s\n",
              hf_vector_text(vector, "retained"), hf_vector_text(vector, "state_hash"));
@@ -210,7 +210,7 @@ static void check_closed_vector(const struct hf_vector *vector)
     build_vector(vector);
     hf_log_builder_image(&builder, &claim, &(struct hf_image_notes){.inventory_version = 5000});
     hf_log_builder_block(&builder, 0);
-    cr_expect_eq(hf_wal_run("verify", builder.directory, NULL), closed ? 1 : 0, "%s: %s",
+    cr_expect_eq(hf_wal_run("verify", builder.directory), closed ? 1 : 0, "%s: %s",
                  hf_vector_text(vector, "name"), hf_wal_output);
     if (closed && strstr(hf_wal_output, "NO-OVERSELL") == NULL)
         hf_wal_expect("was closed by selling out");

@@ -1,8 +1,8 @@
 /*
- * The ledger of holdfast-wal beginning with a state: whatever part of a log is loaded, from records or
- * from a snapshot, it goes on as one that judged all; and it knows a snapshot that does not belong to
- * the log. The logs are what an engine logged while random operations were done to it, crashes among
- * them.
+ * The ledger of holdfast-wal beginning with a state: whatever part of a log is loaded, from records
+ * or from a snapshot, it goes on as one that judged all; and it knows a snapshot that does not
+ * belong to the log. The logs are what an engine logged while random operations were done to it,
+ * crashes among them.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -229,8 +229,8 @@ static void add(struct snapshot *snapshot, const uint8_t *newest, uint64_t copie
     record[AT_FLAGS + 1] = record[AT_STATE] == 5;
 }
 
-/* The newest record up to that LSN of what the record at `lsn` is about, if that is its first; NULL:
- * it is not. */
+/* The newest record up to that LSN of what the record at `lsn` is about, if that is its first;
+ * NULL: it is not. */
 static const uint8_t *newest_of_first(uint64_t lsn, uint64_t copied_lsn)
 {
     for (uint64_t at = 1; at < lsn; at++) {
@@ -407,8 +407,8 @@ static void begin_with_snapshots(struct hf_random *random)
 
 Test(ledger_load, what_began_with_a_snapshot_ends_as_what_judged_all, .timeout = 300)
 {
-    /* Random logs; of each, snapshots that begin anywhere and end anywhere behind that, whose records
-     * were copied anywhere between. */
+    /* Random logs; of each, snapshots that begin anywhere and end anywhere behind that, whose
+     * records were copied anywhere between. */
     with_logs(begin_with_snapshots);
 }
 

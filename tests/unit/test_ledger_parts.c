@@ -1,4 +1,5 @@
-/* What the ledger of holdfast-wal is made of: index, map, versions, order; and how much it keeps. */
+/* What the ledger of holdfast-wal is made of: index, map, versions, order; and how much it
+ * keeps. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,8 +173,8 @@ static void expect_version(struct hf_ledger_versions *versions, int64_t version,
 
 Test(ledger_parts, a_version_is_known_again_whatever_the_order)
 {
-    /* Every third version, in groups that come backwards, up to 300000; from a number below zero on,
-     * as versions are counted on from wherever they begin. Then each again. */
+    /* Every third version, in groups that come backwards, up to 300000; from a number below zero
+     * on, as versions are counted on from wherever they begin. Then each again. */
     enum { GROUP = 30, LAST = 300000 };
     const int64_t first = -1000;
     struct hf_ledger_versions versions = {0};
@@ -296,8 +297,8 @@ static void make_and_cancel(struct endless *log, uint64_t number)
 
 Test(ledger_parts, memory_is_that_of_the_state_and_not_of_the_log, .timeout = 120)
 {
-    /* 300000 reservations, one a second, remembered for 1000 seconds; the last 1000 ids are all used
-     * once more, those of before as well. */
+    /* 300000 reservations, one a second, remembered for 1000 seconds; then some of the last ids are
+     * used once more, and some of the first. */
     struct endless log;
     struct hf_ledger_totals totals;
     uint64_t retained;
@@ -322,7 +323,8 @@ Test(ledger_parts, memory_is_that_of_the_state_and_not_of_the_log, .timeout = 12
 
 Test(ledger_parts, what_is_forgotten_cannot_be_changed)
 {
-    /* A reservation was cancelled, and forgotten; then a record says that it was cancelled again. */
+    /* A reservation was cancelled, and forgotten; then a record says that it was cancelled
+     * again. */
     struct endless log;
     uint8_t record[HF_RECORD_BYTES];
     open_endless(&log, 1000ull * 1000000000);
@@ -341,8 +343,8 @@ Test(ledger_parts, what_is_forgotten_cannot_be_changed)
 
 Test(ledger_parts, what_may_have_been_forgotten_is_counted_as_unproved)
 {
-    /* A reservation is made from a hold of which nothing is known: a fault, if nothing was forgotten;
-     * else nobody can say. */
+    /* A reservation is made from a hold of which nothing is known: a fault, if nothing was
+     * forgotten; else nobody can say. */
     for (int forgets = 0; forgets <= 1; forgets++) {
         struct endless log;
         struct hf_ledger_totals totals;

@@ -76,7 +76,8 @@ static void make_records(uint8_t *records, const uint64_t dates_ns[RECORDS])
 
 Test(moment, a_log_is_divided_in_two_at_any_moment)
 {
-    /* Dates that go back twice. What is up to a moment, and what is from the next one on, is all. */
+    /* Dates that go back twice. What is up to a moment, and what is from the next one on, is
+     * all. */
     uint8_t records[RECORDS * HF_RECORD_BYTES];
     make_records(records, (const uint64_t[RECORDS]){100, 102, 101, 105, 105, 104, 103, 110});
     const struct {
@@ -191,8 +192,8 @@ static const char *json_of(const char *text)
 
 Test(rows, a_json_text_is_utf_8_whatever_it_was)
 {
-    /* Characters of one to four bytes; ends of characters, beginnings without an end, overlong forms,
-     * surrogates, what is beyond Unicode. */
+    /* Characters of one to four bytes; ends of characters, beginnings without an end, overlong
+     * forms, surrogates, what is beyond Unicode. */
     cr_expect_str_eq(json_of("a\x01\x7f\\/"), "\"a\\u0001\\u007f\\u005c/\"");
     cr_expect_str_eq(json_of("\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\xab"),
                      "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x8e\xab\"");
@@ -217,7 +218,8 @@ static bool read_line(const char *line)
 
 Test(json_line, members_are_found_among_others)
 {
-    /* Strings and numbers; objects, arrays and words beside them, also with the same names inside. */
+    /* Strings and numbers; objects, arrays and words beside them, also with the same names
+     * inside. */
     cr_assert(
         read_line("{\"n\":-1.5e3,\"x\":{\"id\":\"no\",\"a\":[1,{\"n\":2},[]]},\"id\":\"abc\"}"));
     cr_expect_str_eq(values[0], "abc");

@@ -26,7 +26,8 @@ enum {
 };
 
 /*
- * Three segments. In the first: inventories 1 and 2 of 5 units; of 1, reservation 10 has 2 and holds
+ * Three segments. In the first: inventories 1 and 2 of 5 units; of 1, reservation 10 has 2 and
+ * holds
  * 11 one; 12 had one and gave it back; 13 waits for 2. In the second: 14 has one, 10 gives its two
  * back. In the third: 15 takes one, 16 holds one. The first two are full of other inventories.
  */
@@ -146,8 +147,8 @@ Test(wal_snapshots, a_log_without_its_first_segments_is_proved_from_a_snapshot_o
 
 Test(wal_snapshots, without_its_first_segments_and_a_snapshot_there_is_nothing_to_begin_with)
 {
-    /* No snapshot at all; then one of which the segment it begins with is gone; a quick look, and the
-     * records, are to be had all the same. */
+    /* No snapshot at all; then one of which the segment it begins with is gone; a quick look, and
+     * the records, are to be had all the same. */
     char text[128];
     remove_segment(1);
     hf_wal_expect_run(1, "verify", builder.directory);
@@ -166,8 +167,8 @@ Test(wal_snapshots, without_its_first_segments_and_a_snapshot_there_is_nothing_t
 
 Test(wal_snapshots, a_state_in_a_directory_of_its_own_is_a_log)
 {
-    /* As it is restored: a snapshot of the exact state, and a segment, number 3, without a block, into
-     * which the log goes on. */
+    /* As it is restored: a snapshot of the exact state, and a segment, number 3, without a block,
+     * into which the log goes on. */
     char whole[17], restored[17], text[128];
     struct hf_log_snapshot_copy copy;
     hash_at(second_end, whole);
@@ -225,8 +226,8 @@ Test(wal_snapshots, info_lists_them)
 
 Test(wal_snapshots, the_past_is_read_from_the_newest_snapshot_that_is_old_enough)
 {
-    /* Of each place of the log, with and without snapshots, the state is the same; the log before the
-     * snapshot is damaged, so that it shows where it was begun. */
+    /* Of each place of the log, with and without snapshots, the state is the same; the log before
+     * the snapshot is damaged, so that it shows where it was begun. */
     const uint64_t places[] = {
         0, 1, 8, first_end, first_end + 1, first_end + 2, second_end, last_lsn - 1, last_lsn};
     enum { PLACES = sizeof places / sizeof places[0] };
@@ -242,7 +243,7 @@ Test(wal_snapshots, the_past_is_read_from_the_newest_snapshot_that_is_old_enough
     hf_log_builder_flip(&builder, 1, builder.blocks[1].offset + 300, 1);
     for (int i = 0; i < PLACES; i++) {
         bool known = places[i] >= first_end + 2;
-        cr_expect_eq(hf_wal_run("hash", builder.directory, "--at", number_text(places[i]), NULL),
+        cr_expect_eq(hf_wal_run("hash", builder.directory, "--at", number_text(places[i])),
                      known || places[i] == 0 ? 0 : 1, "LSN %llu", (unsigned long long)places[i]);
         if (known)
             hf_wal_expect(whole[i]);
@@ -295,7 +296,7 @@ static void expect_faulty(void (*spoil)(struct hf_log_snapshot_copy *copy), cons
     hf_log_snapshot_copy(&builder, first_end + 2, 2, &copy);
     spoil(&copy);
     hf_log_snapshot_write(&builder, &copy);
-    cr_expect_eq(hf_wal_run("verify", builder.directory, NULL), 1, "%s", words);
+    cr_expect_eq(hf_wal_run("verify", builder.directory), 1, "%s", words);
     hf_wal_expect(" faulty: ");
     hf_wal_expect(words);
     hf_wal_expect("\nverify: FAILED\n");

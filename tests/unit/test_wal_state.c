@@ -1,4 +1,5 @@
-/* holdfast-wal state, hash and export: the state at any moment, for people, programs and databases. */
+/* holdfast-wal state, hash and export: the state at any moment, for people, programs and
+ * databases. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -142,7 +143,8 @@ Test(wal_state, filters_choose)
     hf_wal_expect("reservation_id=" ID("0600"));
     hf_wal_expect_not("inventory inventory_id");
     hf_wal_expect_not("reservation_id=" ID("0300"));
-    hf_wal_expect_run(0, "state", builder.directory, "--reservation", ID("0300"));
+    const char *id = ID("0300");
+    hf_wal_expect_run(0, "state", builder.directory, "--reservation", id);
     hf_wal_expect("reservation_id=" ID("0300"));
     hf_wal_expect_not("reservation_id=" ID("0200"));
     hf_wal_expect_run(0, "state", builder.directory, "--state=expired");
@@ -158,9 +160,9 @@ static void expect_available(const char *at, const char *told)
 
 Test(wal_state, the_state_is_that_of_any_moment)
 {
-    /* After each LSN of the story; a chain takes effect as one. By date: reservation 3 was offered its
-     * unit 60 ns after the inventory was made, and 4 refused one 10 ns later; what comes then is 15
-     * minutes later. */
+    /* After each LSN of the story; a chain takes effect as one. By date: reservation 3 was offered
+     * its unit 60 ns after the inventory was made, and 4 refused one 10 ns later; what comes then
+     * is 15 minutes later. */
     hf_wal_build_story(&builder);
     hf_wal_expect_run(0, "state", builder.directory, "--at=0");
     hf_wal_expect(" lsn=0 inventories=0 retained=0 ");
@@ -363,7 +365,8 @@ Test(wal_state, an_export_that_cannot_be_written_is_told)
 
 Test(wal_state, bad_usage_of_an_export_is_told)
 {
-    /* No format, one that it does not have, two tables in one stream of CSV, a table there is not. */
+    /* No format, one that it does not have, two tables in one stream of CSV, a table there is
+     * not. */
     const char *directory = builder.directory;
     hf_wal_build_story(&builder);
     hf_wal_expect_run(2, "export", directory);
@@ -494,8 +497,8 @@ static void expect_all(const char *database)
 
 Test(wal_state, sqlite_loads_an_export)
 {
-    /* Everything that a row can say; ids that are no 64-bit integers of its own; many rows; the same
-     * again; nothing. */
+    /* Everything that a row can say; ids that are no 64-bit integers of its own; many rows; the
+     * same again; nothing. */
     expect_all("sqlite");
 }
 

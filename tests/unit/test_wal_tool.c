@@ -1,9 +1,12 @@
-/* holdfast-wal: what is asked of it on the command line is done or refused; what it shows of records. */
+/* holdfast-wal: what is asked of it on the command line is done or refused; what it shows of
+ * records.
+ */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/wal_expect.h"
+#include "wal/archived.h"
 #include "wal/record.h"
 
 static struct hf_log_builder builder;
@@ -252,7 +255,14 @@ Test(wal_tool, info_tells_what_the_log_consists_of_and_how_it_ends)
     hf_wal_expect_run(0, "info", builder.directory, "--json");
     hf_wal_expect("\"end\":\"torn tail\",\"torn\":{\"segment\":1,\"offset\":32768,\"bytes\":4096,"
                   "\"blocks\":0,\"in_flight\":false},\"disk_bytes\":");
-    hf_wal_expect(",\"temporary_files\":0,\"snapshots\":[]}\n");
+    hf_wal_expect(",\"temporary_files\":0,\"snapshots\":[],\"archived\":null}\n");
+    const struct hf_archived archived = {
+        .segment = 3, .snapshot_lsn = 5, .date_ns = HF_BUILDER_MADE_AT};
+    cr_assert_eq(hf_archived_write(hf_io_posix(), builder.directory, &archived), 0);
+    hf_wal_expect_run(0, "info", builder.directory);
+    hf_wal_expect("\narchived: segment=3 snapshot=5 date=2026-01-02T03:04:05.000000006Z\n");
+    hf_wal_expect_run(0, "info", builder.directory, "--json");
+    hf_wal_expect(",\"archived\":{\"kind\":\"archived\",\"segment\":3,\"snapshot\":5,\"date\":\"");
 }
 
 /* ---- the program ------------------------------------------------------------------------ */
@@ -264,7 +274,7 @@ Test(wal_tool, bad_usage_is_told_and_exits_with_2)
     const char *directory = builder.directory;
     static const char id[] = "00000000-0000-7000-0400-000000000000";
     const struct {
-        const char *words[5];
+        const char *words[6];
         const char *told;
     } cases[] = {
         {{NULL}, "a command is missing"},
@@ -297,9 +307,7 @@ Test(wal_tool, bad_usage_is_told_and_exits_with_2)
         {{"verify", directory, "--acks="}, "--acks needs a file"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const char *const *words = cases[i].words;
-        cr_expect_eq(hf_wal_run(words[0], words[1], words[2], words[3], words[4], NULL), 2, "%s",
-                     cases[i].told);
+        cr_expect_eq(hf_wal_run_words(cases[i].words), 2, "%s", cases[i].told);
         hf_wal_expect(cases[i].told);
         hf_wal_expect("; see holdfast-wal --help\n");
     }
