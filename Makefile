@@ -31,8 +31,9 @@ MODEL_SRC    = $(wildcard tests/model/*.c)
 MODEL_SRC   := $(filter-out tests/model/driver.c tests/model/linearizability.c,$(MODEL_SRC))
 # Of holdfast-wal, but for its main(): the unit tests are linked with them.
 WAL_SRC      = $(addprefix tools/,acks.c audit.c audit_text.c intake.c files.c image_filter.c image_row.c \
-               image_text.c json.c json_line.c moment.c new_file.c options.c past.c progress.c row.c \
-               snapshots.c tables.c values.c walk.c walk_text.c) $(wildcard tools/ledger*.c)
+               image_text.c json.c json_line.c log_copy.c lost.c moment.c new_directory.c new_file.c \
+               new_log.c options.c past.c progress.c restoration.c row.c snapshots.c summary.c \
+               tables.c values.c walk.c walk_text.c) $(wildcard tools/ledger*.c)
 # Of holdfast, but for its main(): the unit tests are linked with them.
 CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c commands.c image_text.c \
                json.c options.c request.c session.c show.c show_json.c show_status.c \

@@ -192,8 +192,9 @@ static bool begin(struct hf_audit *audit)
     const char *directory = audit->options.directory;
     struct hf_log_start start, *from = NULL;
     audit->comparable = audit->snapshots.count;
-    bool is_whole = audit->files.first_segment == 1 ||
-                    (audit->files.segments == 0 && audit->files.snapshots == 0);
+    bool is_whole =
+        (audit->files.first_segment == 1 && !hf_snapshot_entries_begin_later(&audit->snapshots)) ||
+        (audit->files.segments == 0 && audit->files.snapshots == 0);
     if (!is_whole && !audit->options.quick) {
         if (!begin_with_snapshot(audit, &start))
             return false;

@@ -86,6 +86,27 @@ bool hf_files_list(struct hf_files *files, const char *directory, char error[HF_
     return result == 0;
 }
 
+struct next_segment {
+    uint64_t from, found; /* 0: none yet */
+};
+
+static int note_next(void *context, const char *name)
+{
+    struct next_segment *next = context;
+    uint64_t number;
+    if (hf_segment_name_parse(name, &number) && number >= next->from &&
+        (next->found == 0 || number < next->found))
+        next->found = number;
+    return 0;
+}
+
+uint64_t hf_files_next_segment(const char *directory, uint64_t number)
+{
+    struct next_segment next = {.from = number};
+    struct hf_io *io = hf_io_posix();
+    return io->list(io, directory, note_next, &next) == 0 ? next.found : 0;
+}
+
 static int open_name(const char *directory, const char *name)
 {
     char path[PATH_MAX];
@@ -121,4 +142,13 @@ bool hf_files_server_runs(const char *directory)
     bool held = flock(lock, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
     close(lock);
     return held;
+}
+
+bool hf_files_lock(const char *directory, int *lock)
+{
+    *lock = open_name(directory, "lock");
+    if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return true;
+    close(*lock);
+    return false;
 }

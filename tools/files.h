@@ -27,6 +27,9 @@ struct hf_files {
 /* Looks. False, with the reason in `error`: the directory cannot be read. */
 bool hf_files_list(struct hf_files *files, const char *directory, char error[HF_FILES_ERROR_BYTES]);
 
+/* The segment with the smallest number that is not below this one; 0: there is none. */
+uint64_t hf_files_next_segment(const char *directory, uint64_t number);
+
 /* Has a running server keep all files: a descriptor, to be given to hf_files_release(). -1: no
  * server ever ran there that would remove any, or it cannot be had. May wait while a server removes
  * some. */
@@ -35,5 +38,9 @@ void hf_files_release(int keep);
 
 /* True while a server runs on the directory: it holds its lock. Taken and released at once. */
 bool hf_files_server_runs(const char *directory);
+
+/* Keeps servers from starting on the directory, until *lock is given to hf_files_release(); -1: no
+ * server ever ran there. False: one runs. */
+bool hf_files_lock(const char *directory, int *lock);
 
 #endif

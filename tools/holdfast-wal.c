@@ -41,6 +41,32 @@ const struct hf_wal_command hf_wal_commands[] = {
      hf_wal_export, "the tables inventory and reservation, for PostgreSQL, SQLite and others",
      "SQL that PostgreSQL and SQLite load; CSV with a header line, a file for each table; or one\n"
      "JSON object a line. In every form it says of which log and LSN it is.\n"},
+    {"backup", "DIR --to DEST", HF_WAL_JSON | HF_WAL_INTO | HF_WAL_NO_VERIFY, false, hf_wal_backup,
+     "a consistent copy of the log and its snapshots, also while a server runs on it",
+     "All that was acknowledged before it began is in the copy, which ends cleanly at an LSN that "
+     "is\n"
+     "told. A server starts on it; it is the same log, so never have two servers with copies of "
+     "one\n"
+     "log archive to the same place. The server removes no files while the copy is made.\n"},
+    {"restore", "--from ARCHIVE --to DEST",
+     HF_WAL_JSON | HF_WAL_ARCHIVE | HF_WAL_INTO | HF_WAL_UNTIL | HF_WAL_RETAIN | HF_WAL_NO_VERIFY,
+     false, hf_wal_restore, "the state at any moment, as a new directory that a server starts on",
+     "ARCHIVE is whatever holds segments and snapshots of one log: what --archive-command has\n"
+     "filled, a backup, the directory of a server that is no more. The new log has a new id, and\n"
+     "its LSNs go on where they were. A moment within a chain is that before it.\n"},
+    {"compact", "DIR --to DEST", HF_WAL_JSON | HF_WAL_INTO | HF_WAL_RETAIN | HF_WAL_NO_VERIFY,
+     false, hf_wal_compact, "its newest state alone, as a new directory that a server starts on",
+     "No server may run on DIR. DIR stays as it is; with DEST in its place the server needs as "
+     "much\n"
+     "disk as its state, and starts as fast as can be. What came before is in DIR alone.\n"},
+    {"repair", "DIR --to DEST",
+     HF_WAL_JSON | HF_WAL_INTO | HF_WAL_RETAIN | HF_WAL_LOST | HF_WAL_YES | HF_WAL_NO_VERIFY, false,
+     hf_wal_repair, "what is right of a damaged log, as a new directory that a server starts on",
+     "For a log on which a server refuses to start. Says how far it is right, and what is lost "
+     "with\n"
+     "the rest; asks; and restores the state up to there. DIR is never changed: keep it. An "
+     "archive\n"
+     "or a backup may have what is damaged here: look there first.\n"},
 };
 const size_t hf_wal_command_count = sizeof hf_wal_commands / sizeof hf_wal_commands[0];
 

@@ -29,6 +29,16 @@ void hf_snapshot_entries_read(struct hf_snapshot_entries *entries, const char *d
     }
 }
 
+bool hf_snapshot_entries_begin_later(const struct hf_snapshot_entries *entries)
+{
+    for (uint32_t i = 0; i < entries->count; i++) {
+        const struct hf_snapshot_entry *entry = &entries->entries[i];
+        if (entry->read == HF_SNAPSHOT_RIGHT && entry->header.start.segment == 1)
+            return entry->header.start.next_lsn > 1;
+    }
+    return false;
+}
+
 uint64_t hf_snapshot_entries_retain_ns(const struct hf_snapshot_entries *entries, uint64_t told_ns)
 {
     if (told_ns != HF_RETAIN_AS_TOLD)

@@ -42,13 +42,15 @@ struct hf_wal_task {
     bool json; /* --json */
     enum hf_row_format format;
     struct hf_image_filter filter;
-    struct hf_moment from, to, at;
-    uint64_t retain_ns; /* or HF_RETAIN_AS_TOLD */
+    struct hf_moment from, to, at; /* at: --at, or --until of a restoration */
+    uint64_t retain_ns;            /* or HF_RETAIN_AS_TOLD */
     bool quick, reservations;
     const char *acks; /* path; NULL: none */
     enum hf_wal_export export_as;
-    const char *target;      /* --to of an export: path; NULL: stdout */
+    const char *target;      /* --to: path; NULL: an export to stdout */
     enum hf_wal_table table; /* of an export */
+    const char *lost;        /* --lost: path; NULL: none */
+    bool yes, no_verify;
 };
 
 /* Options, as bits. */
@@ -69,6 +71,12 @@ enum {
     HF_WAL_EXPORT_FORMAT = 1 << 13, /* sql, csv, jsonl */
     HF_WAL_TARGET = 1 << 14,        /* --to: a file or a directory */
     HF_WAL_TABLE = 1 << 15,
+    HF_WAL_ARCHIVE = 1 << 16, /* --from: a directory, that stands in place of the first word */
+    HF_WAL_INTO = 1 << 17,    /* --to: a directory that is new; must be given */
+    HF_WAL_UNTIL = 1 << 18,
+    HF_WAL_NO_VERIFY = 1 << 19,
+    HF_WAL_YES = 1 << 20,
+    HF_WAL_LOST = 1 << 21,
 };
 
 struct hf_wal_command {
@@ -91,6 +99,10 @@ enum hf_wal_exit hf_wal_verify(const struct hf_wal_task *task);
 enum hf_wal_exit hf_wal_state(const struct hf_wal_task *task);
 enum hf_wal_exit hf_wal_hash(const struct hf_wal_task *task);
 enum hf_wal_exit hf_wal_export(const struct hf_wal_task *task);
+enum hf_wal_exit hf_wal_backup(const struct hf_wal_task *task);
+enum hf_wal_exit hf_wal_restore(const struct hf_wal_task *task);
+enum hf_wal_exit hf_wal_compact(const struct hf_wal_task *task);
+enum hf_wal_exit hf_wal_repair(const struct hf_wal_task *task);
 
 /* Tells a person on stderr, in one line. Returns HF_WAL_BAD. */
 __attribute__((format(printf, 1, 2))) enum hf_wal_exit hf_wal_complain(const char *format, ...);

@@ -46,6 +46,7 @@ static void put_snapshot(FILE *out, const struct hf_snapshot_entry *entry, bool 
     struct hf_rows rows = {.out = out, .format = json ? HF_ROWS_JSONL : HF_ROWS_TEXT};
     const struct hf_snapshot_header *header = &entry->header;
     bool right = entry->read == HF_SNAPSHOT_END;
+    struct hf_id origin;
     hf_row_begin(&rows, json ? "snapshot" : "snapshot:");
     hf_row_number(&rows, "last_lsn", entry->last_lsn);
     hf_row_text(&rows, "verdict", right ? "right" : "damaged");
@@ -55,6 +56,9 @@ static void put_snapshot(FILE *out, const struct hf_snapshot_entry *entry, bool 
     hf_row_number(&rows, "inventories", header->inventories);
     hf_row_limit(&rows, "start_segment", header->start.segment);
     hf_row_duration(&rows, "retain", header->retain_ns);
+    memcpy(origin.bytes, header->origin_log_id, sizeof origin.bytes);
+    hf_row_id(&rows, "origin_log_id", &origin);
+    hf_row_limit(&rows, "origin_last_lsn", header->origin_last_lsn);
     hf_row_text(&rows, "finding", right ? NULL : entry->text);
     putc(json ? '}' : '\n', out);
 }

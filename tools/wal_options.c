@@ -144,6 +144,32 @@ static bool set_table(struct hf_wal_task *task, const char *value)
     return task->table != HF_TABLE_ALL;
 }
 
+static bool set_archive(struct hf_wal_task *task, const char *value)
+{
+    task->directory = value;
+    return *value != '\0';
+}
+
+static bool set_no_verify(struct hf_wal_task *task, const char *value)
+{
+    (void)value;
+    task->no_verify = true;
+    return true;
+}
+
+static bool set_yes(struct hf_wal_task *task, const char *value)
+{
+    (void)value;
+    task->yes = true;
+    return true;
+}
+
+static bool set_lost(struct hf_wal_task *task, const char *value)
+{
+    task->lost = value;
+    return *value != '\0';
+}
+
 #define MOMENT "an LSN or a date"
 
 /* One name may stand for two options, of different commands. */
@@ -184,6 +210,18 @@ static const struct option {
      "write to this file, for csv to files in this directory; they must not exist yet"},
     {HF_WAL_TABLE, "--table", "inventory or reservation", set_table, "NAME",
      "only this table: inventory or reservation"},
+    {HF_WAL_ARCHIVE, "--from", "a directory", set_archive, "ARCHIVE",
+     "what to restore from: an archive, a backup, or a server's directory"},
+    {HF_WAL_INTO, "--to", "a directory", set_target, "DEST",
+     "write to this directory, which is made, or must be empty"},
+    {HF_WAL_UNTIL, "--until", MOMENT, set_at, "LSN|T",
+     "as it was after this record, or at this date; if not given, all that is there"},
+    {HF_WAL_NO_VERIFY, "--no-verify", NULL, set_no_verify, NULL,
+     "do not read back what was written"},
+    {HF_WAL_LOST, "--lost", "a file", set_lost, "FILE",
+     "list there what can be read behind the damage, one JSON object a line; it must not exist "
+     "yet"},
+    {HF_WAL_YES, "--yes", NULL, set_yes, NULL, "do not ask"},
 };
 #define OPTION_COUNT (sizeof options / sizeof options[0])
 
@@ -240,7 +278,7 @@ static void put_command_help(const struct hf_wal_command *command)
         if ((command->options & options[i].bit) != 0)
             put_option(&options[i]);
     }
-    if ((command->options & (HF_WAL_FROM | HF_WAL_TO | HF_WAL_AT)) != 0)
+    if ((command->options & (HF_WAL_FROM | HF_WAL_TO | HF_WAL_AT | HF_WAL_UNTIL)) != 0)
         printf("\n%s", moments);
 }
 
@@ -387,6 +425,12 @@ static enum hf_wal_exit refuse_command(const char *name)
 static enum hf_wal_exit read_words(const struct line *line, struct hf_wal_task *task)
 {
     bool names_one = task->command->names_reservation;
+    bool by_option = (task->command->options & HF_WAL_ARCHIVE) != 0;
+    if (by_option && line->word_count > 1)
+        return hf_wal_misused("one argument too many: %s; it is --from %s", line->words[1],
+                              line->words[1]);
+    if (by_option)
+        return HF_WAL_OK;
     if (line->word_count == 1)
         return hf_wal_misused("the directory is missing");
     if (line->word_count == 2 && names_one)
@@ -399,6 +443,16 @@ static enum hf_wal_exit read_words(const struct line *line, struct hf_wal_task *
     return HF_WAL_OK;
 }
 
+/* Those that options name. */
+static enum hf_wal_exit check_directories(const struct hf_wal_task *task)
+{
+    if (task->directory == NULL)
+        return hf_wal_misused("%s needs --from ARCHIVE", task->command->name);
+    if ((task->command->options & HF_WAL_INTO) != 0 && task->target == NULL)
+        return hf_wal_misused("%s needs --to DEST, a new directory", task->command->name);
+    return HF_WAL_OK;
+}
+
 static enum hf_wal_exit read_line(const struct line *line, struct hf_wal_task *task)
 {
     if (line->word_count == 0)
@@ -407,7 +461,9 @@ static enum hf_wal_exit read_line(const struct line *line, struct hf_wal_task *t
     if (task->command == NULL)
         return refuse_command(line->words[0]);
     enum hf_wal_exit status = read_words(line, task);
-    return status == HF_WAL_OK ? read_options(line, task) : status;
+    if (status == HF_WAL_OK)
+        status = read_options(line, task);
+    return status == HF_WAL_OK ? check_directories(task) : status;
 }
 
 bool hf_wal_options_read(int argc, char **argv, struct hf_wal_task *task, enum hf_wal_exit *status)

@@ -59,9 +59,7 @@ static bool find_oldest(struct hf_walk *walk)
         snprintf(walk->finding.text, sizeof walk->finding.text, "%.300s", error);
         return false;
     }
-    if (files.first_segment == 1 || (files.segments == 0 && files.snapshots == 0))
-        return true;
-    if (ask_snapshots(walk, &files) || files.segments == 0)
+    if (ask_snapshots(walk, &files) || files.segments == 0 || files.first_segment == 1)
         return true;
     walk->start.segment = files.first_segment;
     if (!read_first_header(walk->directory, files.first_segment, &block))

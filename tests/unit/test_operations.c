@@ -124,6 +124,8 @@ static void perform(const char *kind, const char *block)
     } else if (strcmp(kind, "sh start restored") == 0) {
         servers[1] = start(block);
         await("SERVER2");
+    } else if (strcmp(kind, "sh stop") == 0) {
+        stop(0);
     } else if (strcmp(kind, "sh stop restored") == 0) {
         stop(1);
     } else {
