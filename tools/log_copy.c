@@ -279,8 +279,10 @@ static bool choose_start(struct hf_log_copy *copy, const char *from, const struc
     if (files->first_segment == 1 && files->segments == files->last_segment && !later)
         return true;
     for (uint32_t i = 0; i < snapshots->count; i++) {
-        if (snapshots->entries[i].read == HF_SNAPSHOT_RIGHT)
-            oldest = &snapshots->entries[i];
+        const struct hf_snapshot_entry *entry = &snapshots->entries[i];
+        uint64_t segment = entry->header.start.segment;
+        if (entry->read == HF_SNAPSHOT_RIGHT && hf_files_next_segment(from, segment) == segment)
+            oldest = entry;
     }
     if (oldest != NULL)
         copy->start = oldest->header.start;
