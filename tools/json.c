@@ -29,6 +29,8 @@ void hf_json_text(FILE *out, const char *text)
             fputs("\\ufffd", out);
         else if (*at < ' ' || *at == '"' || *at == '\\' || *at == 0x7f)
             fprintf(out, "\\u%04x", *at);
+        else if (*at == 0xc2 && at[1] < 0xa0) /* these control a terminal, too */
+            fprintf(out, "\\u%04x", at[1]);
         else
             fwrite(at, 1, bytes, out);
         at += bytes == 0 ? 1 : bytes;

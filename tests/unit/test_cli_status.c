@@ -149,7 +149,7 @@ Test(cli_status, a_busy_server_in_json)
         "\"snapshot_expected_bytes\":49000000,\"bytes_since_snapshot\":30000000,"
         "\"archive_enabled\":true,\"archived_segment\":9,\"archive_waiting\":2,"
         "\"archived_at_ns\":1770000000000000000,\"archive_failures\":3,\"archive_exit_status\":1,"
-        "\"archive_failure\":\"no \\u001b[2J\\u0080such "
+        "\"archive_failure\":\"no \\u001b[2J\\ufffdsuch "
         "directory\",\"put_aside\":17,\"overloaded\":5}\n");
 }
 

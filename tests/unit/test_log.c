@@ -18,6 +18,7 @@
 #include "wal/log.h"
 #include "wal/segment_header.h"
 
+#define RING_SLOTS    32768 /* tests append a segment and more before the flusher runs */
 #define SEGMENT_BYTES (1u << 20)
 #define HOUR_NS       (3600 * HF_NS_PER_S)
 #define SEGMENT_1     "0000000000000001.wal"
@@ -103,6 +104,7 @@ static int try_open(struct hf_log *log)
         .replay = replay,
         .replay_end = replay_end,
         .progress = &progress,
+        .ring_slots = RING_SLOTS,
     };
     progress = (struct hf_progress){0};
     replayed = replay_ends = 0;
