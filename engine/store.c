@@ -216,7 +216,6 @@ void hf_store_request_snapshot(struct hf_store *store)
 
 static void describe_snapshots(struct hf_store *store, struct hf_status *status)
 {
-    struct hf_log *log = &store->log;
     struct hf_snapshotter_report report;
     hf_snapshotter_describe(store->snapshotter, &report);
     status->snapshot_under_way = report.running;
@@ -231,11 +230,7 @@ static void describe_snapshots(struct hf_store *store, struct hf_status *status)
     status->snapshot_done_bytes = report.running ? report.done_bytes : 0;
     status->snapshot_expected_bytes = report.running ? report.expected_bytes : 0;
     status->bytes_since_snapshot = report.log_bytes;
-    pthread_mutex_lock(&log->snapshots);
-    status->snapshots_kept = log->newest_snapshot.segment == 0  ? 0
-                             : log->older_snapshot.segment == 0 ? 1
-                                                                : 2;
-    pthread_mutex_unlock(&log->snapshots);
+    status->snapshots_kept = hf_load_relaxed(&store->log.snapshots_kept); /* a figure */
 }
 
 static void describe_disk(const struct hf_disk *disk, struct hf_status *status)

@@ -336,6 +336,16 @@ static void release(struct hf_log *log)
     hf_archiver_first(log->archiver, hf_segments_first(&log->segments));
 }
 
+/* These two are kept from now on, as far as there are two. */
+static void keep_snapshots(struct hf_log *log, const struct hf_log_snapshot *newest,
+                           const struct hf_log_snapshot *older)
+{
+    uint32_t kept = newest->segment == 0 ? 0 : older->segment == 0 ? 1 : 2;
+    log->older_snapshot = *older; /* which may be the newest until now */
+    log->newest_snapshot = *newest;
+    hf_store_relaxed(&log->snapshots_kept, kept); /* a figure */
+}
+
 static void close_locks(struct hf_log *log)
 {
     if (log->keep >= 0)
@@ -368,8 +378,7 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
     if (result == 0)
         result = examine_disk(&log->disk, &options, tail.segment, error);
     pthread_mutex_init(&log->snapshots, NULL);
-    log->newest_snapshot = log->recovery.snapshot;
-    log->older_snapshot = log->recovery.older;
+    keep_snapshots(log, &log->recovery.snapshot, &log->recovery.older);
     if (result == 0)
         result = start_writing(log, &options, &tail, &files, error);
     if (result != 0) {
@@ -387,8 +396,7 @@ int hf_log_open(struct hf_log *log, const struct hf_log_options *given,
 void hf_log_add_snapshot(struct hf_log *log, const struct hf_log_snapshot *snapshot)
 {
     pthread_mutex_lock(&log->snapshots);
-    log->older_snapshot = log->newest_snapshot;
-    log->newest_snapshot = *snapshot;
+    keep_snapshots(log, snapshot, &log->newest_snapshot);
     log->has_more_snapshots = true;
     hf_archiver_snapshot(log->archiver, snapshot->last_lsn);
     release(log);

@@ -95,9 +95,11 @@ struct hf_log {
     struct hf_disk disk; /* what it is like, and how blocks are written; the queues follow it */
     pthread_mutex_t snapshots; /* of what follows */
     struct hf_log_snapshot newest_snapshot, older_snapshot;
-    bool has_more_snapshots; /* there may be others, which nobody needs */
-    int lock;                /* descriptor of DIR/lock */
-    int keep;                /* of DIR/keep */
+    bool has_more_snapshots;         /* there may be others, which nobody needs */
+    _Atomic uint32_t snapshots_kept; /* of the two; for those who must not wait: files are removed
+                                        while the mutex is held */
+    int lock;                        /* descriptor of DIR/lock */
+    int keep;                        /* of DIR/keep */
 };
 
 /* 0, or -errno with a line in `error` that says what to do. Blocks until all is recovered. */

@@ -3,6 +3,7 @@
  * what is put aside, what is answered all the same, and when the answer is OVERLOADED.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "net/handler.h"
@@ -363,6 +364,16 @@ Test(log_ahead, a_snapshot_can_be_asked_for)
     cr_expect_eq(status().snapshot_under_way, 1);
     cr_expect_gt(status().snapshot_expected_bytes, 0);
     cr_expect_eq(status().snapshots_made, 0);
+}
+
+/* While the disk is slow to remove what no snapshot needs, those who ask how it is need not wait. */
+Test(log_ahead, status_waits_for_nobody, .timeout = 20)
+{
+    pthread_mutex_lock(&server.store->log.snapshots);
+    cr_expect_eq(status().snapshots_kept, 0);
+    cr_expect_eq(ask_about(HF_OP_SNAPSHOT, 0), HF_OK);
+    cr_expect_eq(ask_about(HF_OP_INFO, 0), HF_FOUND);
+    pthread_mutex_unlock(&server.store->log.snapshots);
 }
 
 /* A server that stops answers STATUS, and nothing else. */

@@ -31,6 +31,7 @@
 #define OUTPUT_BYTES 2048
 #define LOOKED_UP    10000u
 #define REST_NS      (2 * HF_NS_PER_MS)
+#define LOOK_NS      (1500 * HF_NS_PER_MS) /* of a machine that is busy; a stall is longer */
 
 /* Of what may be asked and not refused, in a table small enough that its pages are no figure. */
 #define ROOM      "--max-reservations", "2000000"
@@ -204,8 +205,9 @@ static void make_requests(struct sender *sender)
 {
     if (asked + CHUNK > told_room) {
         told_room = told_room == 0 ? 1u << 16 : 2 * told_room;
-        told = realloc(told, told_room * sizeof *told);
-        cr_assert_not_null(told);
+        uint16_t *grown = realloc(told, told_room * sizeof *told);
+        cr_assert_not_null(grown);
+        told = grown;
     }
     sender->output_begin = sender->output_end = 0;
     for (uint32_t i = 0; i < CHUNK; i++) {
@@ -293,7 +295,7 @@ static void live_through(struct sender *senders, unsigned count, uint64_t stall_
             cr_assert_lt(seen.last_granted_ns, held_ns + 200 * HF_NS_PER_MS,
                          "what was in flight is there by now; then nothing is acknowledged");
     }
-    cr_expect_lt(longest_ns, stall_ns / 2, "%llu ms for nine questions",
+    cr_expect_lt(longest_ns, LOOK_NS, "%llu ms for nine questions",
                  (unsigned long long)(longest_ns / HF_NS_PER_MS));
     uint64_t after_kib = resident_kib();
     cr_log_info("%u asked, %u granted, %u overloaded, %llu KiB more, looks of at most %llu ms",
