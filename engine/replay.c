@@ -631,13 +631,8 @@ static uint64_t finished_count(const struct hf_replay *replay)
     return finished;
 }
 
-/* True if the cell is of the reservation with this id that was made at that date. */
-static bool made_at(const struct hf_region *region, uint32_t number, uint64_t made_at_ns)
-{
-    return number != 0 && hf_load_relaxed(&region->reservations[number].made_at_ns) == made_at_ns;
-}
-
-/* What was made from what, in the snapshot. Ids may have been used again since. */
+/* What was made from what, in the snapshot. The id of either may have been used again since: of the
+ * first, that is told here; of the second, by whoever follows the link. */
 static void make_links(struct hf_replay *replay)
 {
     struct hf_region *region = replay->region;
@@ -645,10 +640,9 @@ static void make_links(struct hf_replay *replay)
         const struct hf_replay_link *link = &replay->links[i];
         uint32_t number = number_of(region, &link->id);
         uint32_t linked = number_of(region, &link->linked_id);
-        if (!made_at(region, number, link->made_at_ns) || linked == 0 ||
-            hf_load_relaxed(&region->reservations[linked].made_at_ns) >= link->made_at_ns)
-            continue;
         struct hf_reservation_cell *cell = &region->reservations[number];
+        if (number == 0 || linked == 0 || hf_load_relaxed(&cell->made_at_ns) != link->made_at_ns)
+            continue;
         hf_store_relaxed(&region->terms[number].link, linked);
         hf_store_relaxed(&cell->word, hf_load_relaxed(&cell->word) | HF_WORD_TERMS);
     }

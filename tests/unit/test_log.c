@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "tests/lib/built_snapshot.h"
 #include "tests/lib/process.h"
 #include "wal/log.h"
 #include "wal/segment_header.h"
@@ -39,6 +40,8 @@ static struct sync_queue queue;
 static uint64_t replayed;       /* records, since the log was opened */
 static uint64_t replay_ends;    /* calls of replay_end() */
 static uint64_t refused_lsn;    /* the record that replay refuses; 0: none */
+static uint32_t restored;       /* records of a snapshot */
+static uint32_t refused_record; /* the one of them that is refused, from 0 */
 static const char *refused_end; /* what replay_end() says */
 static struct hf_progress progress;
 static uint64_t cancelling_lsn; /* with this record, the recovery is cancelled; 0: it is not */
@@ -82,6 +85,19 @@ static const char *replay(void *context, const uint8_t *records, uint32_t count,
     return NULL;
 }
 
+static const char *restore(void *context, const uint8_t *records, uint32_t count,
+                           uint64_t log_time_ns, uint32_t *fault)
+{
+    (void)context;
+    (void)records;
+    (void)log_time_ns;
+    cr_expect_gt(count, 0);
+    *fault = refused_record - restored;
+    bool refuses = refused_record >= restored && refused_record < restored + count;
+    restored += count;
+    return refuses ? "it was asked to be refused" : NULL;
+}
+
 static const char *replay_end(void *context)
 {
     (void)context;
@@ -102,6 +118,7 @@ static int try_open(struct hf_log *log)
         .segment_bytes = SEGMENT_BYTES,
         .on_failure = fail_test,
         .replay = replay,
+        .restore = restore,
         .replay_end = replay_end,
         .progress = &progress,
         .ring_slots = RING_SLOTS,
@@ -413,6 +430,22 @@ Test(log, damage_to_what_was_committed_keeps_the_server_from_starting)
     open_log();
     cr_expect_eq(replayed, 8, "repaired, it opens: the refusal changed nothing");
     close_log();
+}
+
+Test(log, a_record_of_a_snapshot_that_is_refused_is_named)
+{
+    /* The 101st of the second group of three. */
+    open_log();
+    append(5);
+    close_log();
+    hf_built_snapshot(hf_io_posix(), directory, 1, 3 * HF_SNAPSHOT_GROUP_RECORDS, 10);
+    refused_record = HF_SNAPSHOT_GROUP_RECORDS + 100;
+    char name[64];
+    snprintf(name, sizeof name, "record %u of the snapshot", refused_record);
+    cr_expect_eq(try_open(&log_now), -EBADMSG);
+    expect_error(name);
+    expect_error("it was asked to be refused");
+    expect_error("holdfast-wal verify");
 }
 
 Test(log, a_missing_segment_keeps_the_server_from_starting)

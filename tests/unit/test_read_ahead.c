@@ -69,6 +69,9 @@ Test(read_ahead, a_read_is_made_while_its_caller_does_something_else)
     cr_assert(begins(), "without the caller");
     cr_expect_not(pthread_equal(disk.reader, pthread_self()));
     cr_expect_not(disk.takes_signals);
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    cr_expect_not(sigismember(&blocked, SIGTERM), "the caller takes them as before");
     sem_post(&disk.may_end);
     cr_expect_eq(hf_read_ahead_end(&ahead), (ssize_t)sizeof buffer);
     cr_expect_eq(buffer[7], 103);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -154,30 +155,65 @@ Test(reader, blocks_of_all_sizes_are_read_in_order)
     expect_end(&walk, HF_READ_END, builder.block_count, builder.next.segment, builder.next.offset);
 }
 
-/* A disk whose reads are noted. */
+/* A disk whose calls are noted. */
 static struct {
     struct hf_io io;
     sem_t second_piece; /* posted by the read of it */
     bool reads_itself;  /* all reads so far were made by the thread that opened it */
     pthread_t owner;
+    uint32_t opens, closes;
+    uint64_t pause_ns;       /* of a read of the second piece */
+    _Atomic int file_in_use; /* by a read; -1: none */
+    bool closed_in_use;
 } noted;
+
+static int noted_open_file(struct hf_io *io, const char *path, const char *name,
+                           enum hf_io_open_mode mode)
+{
+    noted.opens++;
+    return hf_io_posix()->open_file(io, path, name, mode);
+}
+
+static int noted_close_file(struct hf_io *io, int file)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    noted.closes++;
+    if (noted.pause_ns != 0) /* let it begin, if it is going to */
+        sem_timedwait(&noted.second_piece, &until);
+    noted.closed_in_use = noted.closed_in_use || atomic_load(&noted.file_in_use) == file;
+    return hf_io_posix()->close_file(io, file);
+}
 
 static ssize_t noted_read_at(struct hf_io *io, int file, void *buffer, size_t bytes,
                              uint64_t offset)
 {
+    const struct timespec pause = {.tv_nsec = (long)noted.pause_ns};
     noted.reads_itself = noted.reads_itself && pthread_equal(noted.owner, pthread_self());
-    if (offset == 4 * MIB)
+    if (offset == 4 * MIB) {
+        atomic_store(&noted.file_in_use, file);
         sem_post(&noted.second_piece);
-    return hf_io_posix()->read_at(io, file, buffer, bytes, offset);
+        nanosleep(&pause, NULL);
+    }
+    ssize_t count = hf_io_posix()->read_at(io, file, buffer, bytes, offset);
+    atomic_store(&noted.file_in_use, -1);
+    return count;
 }
 
 static void open_noted(bool concurrent)
 {
     noted.io = *hf_io_posix();
     noted.io.concurrent = concurrent;
+    noted.io.open_file = noted_open_file;
+    noted.io.close_file = noted_close_file;
     noted.io.read_at = noted_read_at;
     noted.reads_itself = true;
     noted.owner = pthread_self();
+    noted.opens = noted.closes = 0;
+    noted.pause_ns = 0;
+    noted.closed_in_use = false;
+    atomic_store(&noted.file_in_use, -1);
     sem_init(&noted.second_piece, 0, 0);
 }
 
@@ -214,6 +250,41 @@ Test(reader, a_disk_for_one_thread_is_read_by_that_thread_alone)
     struct hf_log_walk walk = hf_log_builder_walk(&builder, &noted.io);
     expect_end(&walk, HF_READ_END, builder.block_count, builder.next.segment, builder.next.offset);
     cr_expect(noted.reads_itself);
+}
+
+Test(reader, each_segment_is_opened_once_and_closed)
+{
+    /* Two segments of one piece each: read to the end, and left while the second is read ahead. */
+    struct hf_reader *reader;
+    struct hf_finding finding;
+    struct hf_block_view view;
+    hf_log_builder_block(&builder, HF_BLOCK_START);
+    hf_log_builder_fill(&builder, 0);
+    hf_log_builder_filler(&builder, 8192);
+    open_noted(true);
+    hf_log_builder_walk(&builder, &noted.io);
+    cr_expect_eq(noted.opens, 2);
+    cr_expect_eq(noted.closes, 2);
+    open_noted(true);
+    cr_assert_eq(hf_reader_open(&noted.io, builder.directory, false, NULL, &reader, &finding), 0);
+    cr_assert_eq(hf_reader_next(reader, &view), HF_READ_BLOCK);
+    hf_reader_close(reader);
+    cr_expect_eq(noted.opens, 2);
+    cr_expect_eq(noted.closes, 2);
+}
+
+Test(reader, no_file_is_closed_while_it_is_read)
+{
+    /* A block that does not continue the log is looked at twice, while the piece behind it is read,
+     * which takes its time. */
+    rebuild(8 * MIB);
+    build_small(5);
+    hf_log_builder_forge(&builder, &builder.blocks[3], 40, 77, 8);
+    open_noted(true);
+    noted.pause_ns = 50000000;
+    struct hf_log_walk walk = hf_log_builder_walk(&builder, &noted.io);
+    expect_end(&walk, HF_READ_CORRUPT, 3, 1, builder.blocks[3].offset);
+    cr_expect_not(noted.closed_in_use);
 }
 
 Test(reader, direct_reads_see_the_same)

@@ -497,6 +497,48 @@ Test(replay, with_room_for_one_less_than_is_retained_the_setting_is_named)
     free(churn.log);
 }
 
+/* A grant, or the cancellation of what was granted then. */
+static void grant(uint32_t number, uint64_t at_ns, uint64_t cancelled_at_ns)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    const struct hf_reservation reservation = {
+        .id = hf_id_of_number(number),
+        .inventory_id = 1,
+        .made_at_ns = at_ns,
+        .changed_at_ns = cancelled_at_ns != 0 ? cancelled_at_ns : at_ns,
+        .qty = 1,
+        .sequence = cancelled_at_ns != 0 ? 2 : 1,
+        .state = cancelled_at_ns != 0 ? HF_STATE_CANCELLED : HF_STATE_CONFIRMED,
+    };
+    hf_image_encode_reservation(record, &reservation,
+                                &(struct hf_image_notes){.inventory_version = 2});
+    apply(record);
+}
+
+Test(replay, an_id_that_is_used_again_does_not_hold_up_what_is_forgotten_behind_it)
+{
+    /* Room for three, retained for 100 ns. When the table is full for the first time, at 105, one is
+     * forgotten. 1, cancelled at 10, is granted and cancelled once more before anyone looks for what
+     * it was; 2, cancelled at 15, must make room at 116 all the same. */
+    open_replica(1, 3);
+    replay.retain_ns = 100;
+    put_inventory(1, 100);
+    grant(1, 1, 0);
+    grant(2, 2, 0);
+    grant(3, 3, 0);
+    grant(3, 3, 4);
+    grant(1, 1, 10);
+    grant(2, 2, 15);
+    grant(4, 105, 0);
+    cr_expect_eq(replay.searches, 1);
+    grant(1, 112, 0);
+    grant(1, 112, 113);
+    grant(5, 116, 0);
+    cr_expect_eq(replay.searches, 1);
+    cr_assert_null(hf_replay_finish(&replay));
+    cr_expect_eq(replay.reservations, 3);
+}
+
 /* ---- what the engine begins with ---- */
 
 Test(replay, what_is_finished_is_filed_though_nothing_is_held)

@@ -4,8 +4,10 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "tests/lib/built_snapshot.h"
@@ -175,6 +177,42 @@ Test(snapshot, a_real_disk_holds_it)
     walk = hf_built_read(io, directory, header.last_lsn);
     cr_expect_eq(walk.finding.error, -ENOENT);
     cr_expect_eq(hf_built_read(io, directory, last_lsns[1]).records, 10000);
+    hf_directory_remove(directory);
+}
+
+/* A real disk that tells when the second piece of a file is read. */
+static sem_t second_piece;
+
+static ssize_t tell_read_at(struct hf_io *io, int file, void *buffer, size_t bytes, uint64_t offset)
+{
+    if (offset > HF_SNAPSHOT_READ_BYTES)
+        sem_post(&second_piece);
+    return hf_io_posix()->read_at(io, file, buffer, bytes, offset);
+}
+
+Test(snapshot, what_comes_next_is_read_while_the_caller_is_busy)
+{
+    /* Three pieces, of which one group was taken; then all of it. */
+    char directory[HF_DIRECTORY_TEXT_BYTES];
+    struct hf_io io = *hf_io_posix();
+    io.read_at = tell_read_at;
+    sem_init(&second_piece, 0, 0);
+    cr_assert_eq(hf_directory_make(directory), 0);
+    struct hf_snapshot_header header = hf_built_snapshot(&io, directory, MADE_AT, 70000, 10);
+    struct hf_snapshot *snapshot;
+    struct hf_snapshot_finding finding;
+    struct hf_snapshot_view view;
+    cr_assert_eq(hf_snapshot_open(&io, directory, header.last_lsn, true, &snapshot, &finding),
+                 HF_SNAPSHOT_RIGHT);
+    cr_assert_eq(hf_snapshot_next(snapshot, &view), HF_SNAPSHOT_RIGHT);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    cr_expect_eq(sem_timedwait(&second_piece, &until), 0);
+    hf_snapshot_close(snapshot);
+    struct hf_built_walk walk = hf_built_read(&io, directory, header.last_lsn);
+    cr_expect_eq(walk.end, HF_SNAPSHOT_END, "%s", walk.finding.text);
+    cr_expect_eq(walk.records, 70000);
     hf_directory_remove(directory);
 }
 
