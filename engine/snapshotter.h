@@ -24,12 +24,31 @@
  *   attest    last_lsn = the newest LSN that was given out. Wait until it is durable
  *   finish    header, syncs, rename. From here on it is a snapshot
  *
- * What is in the snapshot of an inventory: its settings, and the newest version that it had when it
- * was copied. The second settling makes all claims with older versions stand in the log up to
- * last_lsn; so whoever goes on from there knows that all further ones have newer versions.
+ * (1) Whoever has an LSN before start.next_lsn took it before `start` was read, and so entered before
+ * the first settling began. When that is over it has left: its inventory is counted, its cell is
+ * allotted, and says what it did. (Were `start` read later, somebody could enter in between, take an
+ * LSN before it, and still be inside while its cell is copied.) A mark is waited for, as nobody can
+ * say whether its change comes about: if it does, it is in the log behind start, if not, the cell
+ * says what it said before. A cell that is empty was never used, or its reservation is forgotten.
  *
- * The work is done in steps of a group, some tenths of a millisecond of copying and one write; the
- * pauses between them keep to a rate, so that the log finds the disk free.
+ * Forgotten is what finished so long ago that a date in the log says so, and the record with that date
+ * had its LSN before anybody went by it: it is one up to last_lsn. Recovery forgets the same: the
+ * header tells a date of the log that is no older, read after the second settling.
+ *
+ * What is in the snapshot of an inventory: its settings, whether it was closed by selling out, and the
+ * newest version that it had when it was copied. The second settling makes all claims with older
+ * versions stand in the log up to last_lsn, the one that sold out among them; so whoever goes on from
+ * there knows that all further ones have newer versions. Settings that are being changed are waited
+ * for: half of a change is in no record.
+ *
+ * (2) Each image that is copied has its LSN, as its mark is gone. And last_lsn is read after all of
+ * them: also what the copy has passed by when it was changed, to find it in the log behind start, has
+ * its LSN up to there.
+ *
+ * Nobody is kept waiting. The snapshotter is an actor without operations: it enters to copy, for some
+ * tenths of a millisecond at most, which holds up only the use of cells that were given back. What it
+ * takes are time and disk: the work is done in steps of a group and one write, the pauses between them
+ * keep to a rate, and its thread is nicer than the others.
  */
 #ifndef HF_ENGINE_SNAPSHOTTER_H
 #define HF_ENGINE_SNAPSHOTTER_H
