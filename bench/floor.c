@@ -226,7 +226,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "--refuse") == 0) {
             refuses = true;
         } else if (strcmp(argv[i], "--port") == 0 && i + 1 < argc) {
-            port = atoi(argv[++i]);
+            port = (int)strtol(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--file") == 0 && i + 1 < argc) {
             open_disk(argv[++i]);
         } else {

@@ -523,6 +523,7 @@ uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connecti
     if (frames < 2)
         return 0;
     uint32_t granted = hf_engine_reserve_burst(handler->actor, reserves, frames, made);
+    HF_CHECK(granted <= frames);
     for (uint32_t i = 0; i < granted; i++) {
         struct hf_awaiting *awaiting = await_commit(handler, connection, made[i].lsn);
         set_bytes(connection, awaiting,

@@ -148,7 +148,7 @@ uint8_t *hf_log_snapshot_reservation(struct hf_log_snapshot_copy *copy, uint64_t
             memcmp(copy->records[i] + AT_ID, reservation.id.bytes, 16) == 0)
             return copy->records[i];
     }
-    HF_CHECK(!"the reservation is there");
+    HF_CHECK(number == UINT64_MAX); /* the reservation is there */
     return NULL;
 }
 
@@ -159,7 +159,7 @@ uint8_t *hf_log_snapshot_inventory(struct hf_log_snapshot_copy *copy, uint64_t i
             hf_get_u64(copy->records[i] + AT_ID) == inventory_id)
             return copy->records[i];
     }
-    HF_CHECK(!"the inventory is there");
+    HF_CHECK(inventory_id == UINT64_MAX); /* the inventory is there */
     return NULL;
 }
 
