@@ -10,7 +10,7 @@
  * A log that is behind has something on its way to the disk. So an unchanged durable_lsn between two
  * looks means that it was behind all the time between them, and no more need be kept.
  *
- * HF_STANDSTILL_NS is 1 s. A full ring, 4 MiB, and all that can be in flight, another 4 MiB, are
+ * HF_STANDSTILL_NS is 1 s. A full ring, 1 MiB, and all that can be in flight, 4 to 8 MiB, are
  * written in far less by any disk that works, and durable_lsn moves with each block of at most
  * 1 MiB: 1 s without one is no slow disk but one that stands. And it is well below the patience of
  * clients (5 s in ours), so that they learn "nothing was done" before they give up.
