@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "engine/burst.h"
 #include "engine/execute.h"
 #include "engine/lapse.h"
 #include "engine/request.h"
@@ -27,9 +28,10 @@
 #include "tests/lib/store_rig.h"
 #include "tests/lib/stress.h"
 
-#define RECORDS     24000u /* of a round, at most */
-#define TICK_BUDGET 64u
-#define ENOUGH      100000u /* records, among which there is every operation */
+#define RECORDS         24000u /* of a round, at most */
+#define TICK_BUDGET     64u
+#define BURST_INVENTORY (HF_ANY_INVENTORY_MAX + 1)
+#define ENOUGH          100000u /* records, among which there is every operation */
 
 /* What passes through the flusher's queue is kept. */
 struct capture {
@@ -43,6 +45,7 @@ struct round {
     struct hf_store_rig rig;
     struct capture capture;
     struct hf_any_window window;
+    _Atomic uint32_t burst_ids; /* the next ones of bursts */
     uint64_t seed;
     unsigned threads;
     uint32_t most_batch;   /* operations of one stay */
@@ -113,6 +116,29 @@ static void operate(struct round *round, struct worker *worker)
         hf_any_request_note(&worker->any, outcome.result, outcome.repeated);
 }
 
+/* Plain reservations that came together: each has its LSN before its cell is filled. */
+static void burst(struct round *round, struct worker *worker)
+{
+    struct hf_reserve requests[HF_BURST_MAX];
+    struct hf_reservation made[HF_BURST_MAX];
+    struct hf_random *random = &worker->any.random;
+    uint32_t first = hf_fetch_add_relaxed(&round->burst_ids, HF_BURST_MAX); /* any are good */
+    uint32_t count = 1 + hf_random_below(random, HF_BURST_MAX);
+    uint64_t inventory_id = BURST_INVENTORY + hf_random_below(random, 2);
+    for (uint32_t i = 0; i < count; i++)
+        requests[i] = (struct hf_reserve){
+            .id = hf_id_of_number(first + i),
+            .inventory_id = inventory_id,
+            .customer_id = 1,
+            .qty = 1,
+        };
+    uint32_t granted = hf_engine_reserve_burst(&worker->actor, requests, count, made);
+    struct hf_outcome outcome;
+    for (uint32_t i = 0; i < granted; i++) /* room for others, after a while */
+        if (hf_random_chance(random, 90))
+            hf_engine_cancel(&worker->actor, &requests[i].id, &outcome);
+}
+
 /* One turn of a server's worker. */
 static void turn(struct round *round, struct worker *worker)
 {
@@ -121,6 +147,8 @@ static void turn(struct round *round, struct worker *worker)
     hf_actor_enter(&worker->actor);
     for (uint32_t i = 1 + hf_random_below(random, round->most_batch); i > 0; i--)
         operate(round, worker);
+    if (hf_random_chance(random, 10))
+        burst(round, worker);
     hf_engine_tick(&worker->actor, TICK_BUDGET);
     hf_actor_exit(&worker->actor);
     hf_flusher_run(flusher_of(round), &round->capture.queue);
@@ -208,7 +236,7 @@ static void open_round(struct round *round, uint64_t seed, unsigned threads)
     struct hf_random random = hf_random_for(seed, 0);
     memset(round, 0, sizeof *round);
     const struct hf_store_rig_options options = {
-        .max_inventories = HF_ANY_INVENTORY_MAX,
+        .max_inventories = HF_ANY_INVENTORY_MAX + 2,
         .max_reservations = 1024 + threads * 64 + hf_random_below(&random, 4096),
         .ring_slots = 256u << (hf_random_below(&random, 3) + (threads > 4 ? 2 : 0)),
         .snapshot_copy_cells = 1u << hf_random_below(&random, 10),
@@ -221,6 +249,7 @@ static void open_round(struct round *round, uint64_t seed, unsigned threads)
     round->most_batch = 1u << hf_random_below(&random, 5);
     round->write_chance = 20 + hf_random_below(&random, 80);
     hf_store_relaxed(&round->working, threads); /* no other thread yet */
+    hf_store_relaxed(&round->burst_ids, 1u << 24);
     round->capture = (struct capture){.queue = {.submit = submit}, .manual = &round->rig.queue};
     round->capture.records = malloc((size_t)RECORDS * HF_RECORD_BYTES);
     HF_CHECK(round->capture.records != NULL);
@@ -233,6 +262,17 @@ static void open_round(struct round *round, uint64_t seed, unsigned threads)
                                &round->rig.store->log.ring) == 0);
         hf_any_request_init(&workers[i]->any, &round->window, seed, 1 + i, 100 * HF_NS_PER_MS);
     }
+}
+
+static void create_for_bursts(struct round *round)
+{
+    struct hf_actor *actor = &workers[0]->actor;
+    struct hf_outcome outcome;
+    actor->now_ns = hf_server_clock_now_ns(&round->rig.store->log.clock);
+    hf_actor_enter(actor);
+    for (uint64_t id = BURST_INVENTORY; id < BURST_INVENTORY + 2; id++)
+        hf_engine_create_inventory(actor, id, 7, 1000, &outcome);
+    hf_actor_exit(actor);
 }
 
 static void write_all(struct round *round)
@@ -281,6 +321,7 @@ int main(int argc, char **argv)
     hf_stress_begin("snapshots", argc, argv, &options);
     for (uint64_t seed = options.seed; !hf_stress_over(); seed++) {
         open_round(&round_now, seed, options.threads);
+        create_for_bursts(&round_now);
         hf_stress_run(options.threads + 1, run, &round_now);
         close_round(&round_now);
     }

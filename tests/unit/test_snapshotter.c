@@ -358,6 +358,28 @@ Test(snapshotter, an_inventory_that_is_shown_later_than_it_is_logged_is_in_it)
     cr_expect_eq(ask(HF_OP_RESERVE, 1, 2, 1), HF_GRANTED);
 }
 
+/* As in a burst: records with their LSNs first, then the cells, without a mark. */
+Test(snapshotter, a_reservation_that_is_shown_later_than_it_is_logged_is_in_it)
+{
+    struct half half;
+    create(1, 10);
+    enter();
+    claim(&half, 500, 1);
+    half.word = hf_reservation_word(half.made.state, 1, 1);
+    half.cell = hf_table_free_cell(region(), &other()->allotment);
+    record(&half);
+    begin_segment();
+    begin_snapshot();
+    step(30);
+    fill(&half);
+    unmark(&half);
+    leave();
+    end_snapshot();
+    expect_right();
+    crash();
+    cr_expect_eq(ask(HF_OP_RESERVATION_GET, 500, 0, 0), HF_FOUND);
+}
+
 /* The inventory gets its LSN after the snapshot began, and is shown when inventories were copied;
  * meanwhile the log has gone on in another segment. */
 Test(snapshotter, an_inventory_that_it_does_not_see_is_in_the_log_behind_its_start)
