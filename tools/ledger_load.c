@@ -119,7 +119,6 @@ static const char *load_reservation(struct hf_ledger *ledger, const struct hf_le
         count_reservation(&ledger->totals, image,
                           last != NULL && hf_ledger_is_reused(last, content));
     }
-    hf_book_note_date(book, content->changed_at_ns);
     if (last != NULL && !stands(last, content, source))
         return NULL;
     if (last == NULL && (last = hf_book_add_reservation(book, content->id, hash, &number)) == NULL)
@@ -256,9 +255,6 @@ static void join_waiting(struct hf_ledger_book *book, const struct hf_ledger_ord
         struct hf_ledger_reservation *reservation =
             hf_book_reservation(book, waiting->keys[i].number);
         struct hf_ledger_inventory *inventory = hf_book_inventory(book, reservation->inventory);
-        struct hf_ledger_more *more = hf_book_more(book, reservation);
-        if (more->joined == HF_LEDGER_NO_VERSION)
-            more->joined = inventory->unjudged_version;
         hf_book_join(book, inventory, reservation, waiting->keys[i].number);
     }
 }

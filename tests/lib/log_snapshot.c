@@ -140,27 +140,29 @@ void hf_log_snapshot_copy(const struct hf_log_builder *builder, uint64_t lsn,
     free(newest.slots);
 }
 
+static uint8_t *find(struct hf_log_snapshot_copy *copy, uint8_t kind, const uint8_t *id,
+                     size_t bytes)
+{
+    uint8_t *found = NULL;
+    for (uint32_t i = 0; i < copy->count && found == NULL; i++) {
+        if (copy->records[i][AT_KIND] == kind && memcmp(copy->records[i] + AT_ID, id, bytes) == 0)
+            found = copy->records[i];
+    }
+    HF_CHECK(found != NULL);
+    return found;
+}
+
 uint8_t *hf_log_snapshot_reservation(struct hf_log_snapshot_copy *copy, uint64_t number)
 {
     struct hf_reservation reservation = hf_builder_reservation(number, 1, 1, HF_STATE_CONFIRMED);
-    for (uint32_t i = 0; i < copy->count; i++) {
-        if (copy->records[i][AT_KIND] == HF_IMAGE_RESERVATION &&
-            memcmp(copy->records[i] + AT_ID, reservation.id.bytes, 16) == 0)
-            return copy->records[i];
-    }
-    HF_CHECK(number == UINT64_MAX); /* the reservation is there */
-    return NULL;
+    return find(copy, HF_IMAGE_RESERVATION, reservation.id.bytes, sizeof reservation.id.bytes);
 }
 
 uint8_t *hf_log_snapshot_inventory(struct hf_log_snapshot_copy *copy, uint64_t inventory_id)
 {
-    for (uint32_t i = 0; i < copy->count; i++) {
-        if (copy->records[i][AT_KIND] == HF_IMAGE_INVENTORY &&
-            hf_get_u64(copy->records[i] + AT_ID) == inventory_id)
-            return copy->records[i];
-    }
-    HF_CHECK(inventory_id == UINT64_MAX); /* the inventory is there */
-    return NULL;
+    uint8_t id[8];
+    hf_put_u64(id, inventory_id);
+    return find(copy, HF_IMAGE_INVENTORY, id, sizeof id);
 }
 
 void hf_log_snapshot_drop(struct hf_log_snapshot_copy *copy, uint8_t *record)
