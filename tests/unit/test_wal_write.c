@@ -233,6 +233,20 @@ Test(wal_write, a_restored_log_has_segments_of_the_same_size_and_an_id_of_its_ow
     hf_wal_expect("\nfirst_lsn: 9\nlast_lsn: 8\n");
 }
 
+Test(wal_write, a_restored_log_goes_on_behind_all_dates_of_the_other)
+{
+    /* The clock of the server was years ahead of ours when it made the newest reservation. */
+    struct hf_reservation late = hf_builder_reservation(30, 3, 1, HF_STATE_CONFIRMED);
+    struct hf_image_notes notes = {.inventory_version = 1u << 21};
+    hf_wal_build_sound(&builder);
+    late.made_at_ns = late.changed_at_ns = 4102444800000000000; /* 2100-01-01 */
+    hf_log_builder_image(&builder, &late, &notes);
+    hf_log_builder_block(&builder, 0);
+    hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect_run(0, "info", dest);
+    hf_wal_expect(" made_at=2100-01-01T00:00:00.000000000Z ");
+}
+
 Test(wal_write, an_archive_is_restored_from_its_snapshots)
 {
     /* The first segment is gone: every moment from the older snapshot on; none before. */
