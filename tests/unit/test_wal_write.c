@@ -247,6 +247,22 @@ Test(wal_write, a_restored_log_goes_on_behind_all_dates_of_the_other)
     hf_wal_expect(" made_at=2100-01-01T00:00:00.000000000Z ");
 }
 
+Test(wal_write, the_newest_date_of_the_log_is_kept_though_no_record_has_it)
+{
+    /* That of an event, which is no part of a state: what is retained depends on it. */
+    struct hf_inventory inventory = hf_builder_inventory(8, 1);
+    uint8_t event[128] = {0};
+    hf_wal_build_story(&builder);
+    inventory.available = 1;
+    hf_image_encode_event(event, HF_EVENT_AVAILABLE_AGAIN, &inventory,
+                          HF_BUILDER_MADE_AT + 4 * HF_BUILDER_TTL_NS);
+    hf_log_builder_record(&builder, event);
+    hf_log_builder_block(&builder, 0);
+    hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect_run(0, "state", dest);
+    hf_wal_expect(" lsn=15 newest_date=2026-01-02T04:04:05.000000006Z ");
+}
+
 Test(wal_write, an_archive_is_restored_from_its_snapshots)
 {
     /* The first segment is gone: every moment from the older snapshot on; none before. */
@@ -341,6 +357,37 @@ Test(wal_write, an_archive_without_its_last_segment_is_restored_as_far_as_it_goe
     hf_wal_expect_run(1, "restore", "--from", builder.directory, "--to", dest);
     hf_wal_expect("but a snapshot attests that all up to LSN ");
     expect_possible(second_end);
+}
+
+Test(wal_write, what_a_snapshot_needs_and_is_missing_leaves_nothing_to_restore)
+{
+    /* The first segment is gone, and the third, up to which the only snapshot attests the log: no LSN
+     * is offered instead. */
+    build_segments();
+    hf_log_snapshot_make(&builder, last_lsn, 2);
+    remove_segment(1);
+    remove_segment(3);
+    hf_wal_expect_run(1, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect("the log ends before the last LSN that its snapshot attests\n");
+    hf_wal_expect_run(1, "repair", builder.directory, "--to", dest, "--yes");
+    hf_wal_expect("nothing of the log in ");
+    hf_log_builder_prepare(&builder, 4);
+    hf_wal_expect_run(1, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect("segment 3 is missing; ");
+    hf_wal_expect("segments 2 to 4 were expected\n");
+    cr_expect_not(exists(dest));
+}
+
+Test(wal_write, what_was_before_a_restored_log_is_told_to_be_unknown)
+{
+    hf_wal_build_story(&builder);
+    hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest, "--until=9");
+    hf_wal_expect_run(1, "state", dest, "--at=8");
+    hf_wal_expect(
+        " does not hold the state at LSN 8: its log begins with segment 1, which was made "
+        "of another log, and it has no right snapshot of that time or before (the oldest "
+        "is up to LSN 9); look for an older copy or the archive\n");
+    hf_wal_expect_run(0, "state", dest, "--at=9");
 }
 
 Test(wal_write, a_segment_that_was_not_copied_to_its_end_is_told)
@@ -567,6 +614,22 @@ Test(wal_write, what_was_durable_once_is_told)
     hf_wal_expect(text);
 }
 
+Test(wal_write, a_damaged_snapshot_attests_by_its_name)
+{
+    /* The last block is gone, and the snapshot that says so is damaged, too. */
+    char text[128];
+    build_segments();
+    hf_log_snapshot_make(&builder, last_lsn, 2);
+    spoil_snapshot(last_lsn);
+    hf_log_builder_zero(&builder, 3, 4096, 4096);
+    hf_wal_expect_run(0, "repair", builder.directory, "--to", dest, "--yes");
+    snprintf(text, sizeof text, "but a snapshot attests that all up to LSN %llu was durable\n",
+             (unsigned long long)last_lsn);
+    hf_wal_expect(text);
+    snprintf(text, sizeof text, "\nlast_lsn: %llu\n", (unsigned long long)second_end);
+    hf_wal_expect(text);
+}
+
 Test(wal_write, a_damaged_snapshot_loses_nothing)
 {
     char before[17], after[17];
@@ -715,9 +778,10 @@ Test(wal_write, no_backup_is_made_of_damage)
 
 Test(wal_write, the_server_keeps_its_files_while_a_backup_is_made)
 {
-    /* Somebody removes files, and holds DIR/keep: the backup waits. */
+    /* Somebody removes files, and holds DIR/keep: the backup waits before it copies anything. */
     char program[HF_PROGRAM_TEXT_BYTES];
     hf_wal_build_sound(&builder);
+    hf_log_snapshot_make(&builder, 8, 1);
     int keep = open(file_in(builder.directory, "keep"), O_CREAT | O_RDWR, 0640);
     cr_assert(keep >= 0 && flock(keep, LOCK_EX) == 0);
     hf_program_path("holdfast-wal", program);
@@ -726,6 +790,7 @@ Test(wal_write, the_server_keeps_its_files_while_a_backup_is_made)
     close(keep);
     /* Killed in the middle: what it left is refused. */
     cr_expect(exists(file_in(dest, MARK)));
+    cr_expect_not(exists(file_in(dest, "0000000000000008.snapshot")));
     hf_wal_expect_run(1, "restore", "--from", dest, "--to", file_in(home, "other"));
     hf_wal_expect_run(1, "verify", dest);
     hf_wal_expect_run(1, "backup", builder.directory, "--to", dest);
