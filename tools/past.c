@@ -44,7 +44,8 @@ __attribute__((format(printf, 2, 3))) static enum attempt fail(struct hf_past *p
 
 /* ---- the log ---------------------------------------------------------------------------- */
 
-/* Sound up to this LSN: the state there can be had, if a snapshot that was begun with is known by then. */
+/* Sound up to this LSN: the state there can be had, if a snapshot that was begun with is known by
+ * then. */
 static void note_possible(struct hf_past *past, uint64_t lsn)
 {
     if (past->has_possible || lsn < past->intake.known_lsn)

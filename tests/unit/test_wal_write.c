@@ -1,6 +1,6 @@
 /*
- * holdfast-wal restore, compact, repair and backup, on built logs: the state that comes out, what is
- * refused, and that nothing is left behind where nothing should be.
+ * holdfast-wal restore, compact, repair and backup, on built logs: the state that comes out, what
+ * is refused, and that nothing is left behind where nothing should be.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -41,8 +41,9 @@ static void close_builder(void)
 TestSuite(wal_write, .init = open_builder, .fini = close_builder);
 
 /*
- * Three segments. In the first: inventory 1 of 5 units; 10 has two, 11 holds one. In the second: 14 has
- * one, 10 gives its two back. In the third: 15 takes one. The first two are full of other inventories.
+ * Three segments. In the first: inventory 1 of 5 units; 10 has two, 11 holds one. In the second:
+ * 14 has one, 10 gives its two back. In the third: 15 takes one. The first two are full of other
+ * inventories.
  */
 static void build_segments(void)
 {
@@ -131,7 +132,8 @@ static void expect_unchanged(void)
 
 /* ---- restore ---------------------------------------------------------------------------- */
 
-/* What was restored is the state at that moment, in a log that is sound, and says where it is from. */
+/* What was restored is the state at that moment, in a log that is sound, and says where it is
+ * from. */
 static void expect_restored(const char *until, uint64_t lsn)
 {
     char before[17], after[17], text[128];
@@ -155,7 +157,8 @@ static void expect_restored(const char *until, uint64_t lsn)
 
 Test(wal_write, the_state_of_any_moment_is_restored)
 {
-    /* Every LSN of the story; 10 is in the middle of a chain, so it is 9 that comes out. Then dates. */
+    /* Every LSN of the story; 10 is in the middle of a chain, so it is 9 that comes out. Then
+     * dates. */
     hf_wal_build_story(&builder);
     for (uint64_t lsn = 0; lsn <= 14; lsn++)
         expect_restored(number_text(lsn), lsn == 10 ? 9 : lsn);
@@ -166,8 +169,8 @@ Test(wal_write, the_state_of_any_moment_is_restored)
 
 Test(wal_write, what_is_restored_says_all_that_the_state_says)
 {
-    /* Reservations with links, origins and offers; an inventory closed by selling out; a waiting one.
-     * Restored once, and once more from what was restored. */
+    /* Reservations with links, origins and offers; an inventory closed by selling out; a waiting
+     * one. Restored once, and once more from what was restored. */
     static char whole[HF_WAL_OUTPUT_BYTES];
     char again[PATH_BYTES];
     snprintf(again, sizeof again, "%s/again", home);
@@ -194,8 +197,8 @@ Test(wal_write, what_is_restored_says_all_that_the_state_says)
 
 Test(wal_write, the_records_of_a_restored_log_are_those_of_a_snapshot)
 {
-    /* Reservation 1 was told EXPIRED in a chain with a version; 2 sold out. The ledger holds what was
-     * written against docs/log-format.md, and nothing of the change itself is left. */
+    /* Reservation 1 was told EXPIRED in a chain with a version; 2 sold out. The ledger holds what
+     * was written against docs/log-format.md, and nothing of the change itself is left. */
     hf_wal_build_story(&builder);
     hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest);
     char name[HF_SNAPSHOT_NAME_BYTES];
@@ -231,6 +234,36 @@ Test(wal_write, a_restored_log_has_segments_of_the_same_size_and_an_id_of_its_ow
     hf_wal_expect("\nsegment_bytes: 2097152\n");
     hf_wal_expect_not("\nlog_id: 0f1e2d3c-");
     hf_wal_expect("\nfirst_lsn: 9\nlast_lsn: 8\n");
+}
+
+Test(wal_write, a_restored_log_goes_on_behind_all_dates_of_the_other)
+{
+    /* The clock of the server was years ahead of ours when it made the newest reservation. */
+    struct hf_reservation late = hf_builder_reservation(30, 3, 1, HF_STATE_CONFIRMED);
+    struct hf_image_notes notes = {.inventory_version = 1u << 21};
+    hf_wal_build_sound(&builder);
+    late.made_at_ns = late.changed_at_ns = 4102444800000000000; /* 2100-01-01 */
+    hf_log_builder_image(&builder, &late, &notes);
+    hf_log_builder_block(&builder, 0);
+    hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect_run(0, "info", dest);
+    hf_wal_expect(" made_at=2100-01-01T00:00:00.000000000Z ");
+}
+
+Test(wal_write, the_newest_date_of_the_log_is_kept_though_no_record_has_it)
+{
+    /* That of an event, which is no part of a state: what is retained depends on it. */
+    struct hf_inventory inventory = hf_builder_inventory(8, 1);
+    uint8_t event[128] = {0};
+    hf_wal_build_story(&builder);
+    inventory.available = 1;
+    hf_image_encode_event(event, HF_EVENT_AVAILABLE_AGAIN, &inventory,
+                          HF_BUILDER_MADE_AT + 4 * HF_BUILDER_TTL_NS);
+    hf_log_builder_record(&builder, event);
+    hf_log_builder_block(&builder, 0);
+    hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect_run(0, "state", dest);
+    hf_wal_expect(" lsn=15 newest_date=2026-01-02T04:04:05.000000006Z ");
 }
 
 Test(wal_write, an_archive_is_restored_from_its_snapshots)
@@ -327,6 +360,37 @@ Test(wal_write, an_archive_without_its_last_segment_is_restored_as_far_as_it_goe
     hf_wal_expect_run(1, "restore", "--from", builder.directory, "--to", dest);
     hf_wal_expect("but a snapshot attests that all up to LSN ");
     expect_possible(second_end);
+}
+
+Test(wal_write, what_a_snapshot_needs_and_is_missing_leaves_nothing_to_restore)
+{
+    /* The first segment is gone, and the third, up to which the only snapshot attests the log: no
+     * LSN is offered instead. */
+    build_segments();
+    hf_log_snapshot_make(&builder, last_lsn, 2);
+    remove_segment(1);
+    remove_segment(3);
+    hf_wal_expect_run(1, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect("the log ends before the last LSN that its snapshot attests\n");
+    hf_wal_expect_run(1, "repair", builder.directory, "--to", dest, "--yes");
+    hf_wal_expect("nothing of the log in ");
+    hf_log_builder_prepare(&builder, 4);
+    hf_wal_expect_run(1, "restore", "--from", builder.directory, "--to", dest);
+    hf_wal_expect("segment 3 is missing; ");
+    hf_wal_expect("segments 2 to 4 were expected\n");
+    cr_expect_not(exists(dest));
+}
+
+Test(wal_write, what_was_before_a_restored_log_is_told_to_be_unknown)
+{
+    hf_wal_build_story(&builder);
+    hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest, "--until=9");
+    hf_wal_expect_run(1, "state", dest, "--at=8");
+    hf_wal_expect(
+        " does not hold the state at LSN 8: its log begins with segment 1, which was made "
+        "of another log, and it has no right snapshot of that time or before (the oldest "
+        "is up to LSN 9); look for an older copy or the archive\n");
+    hf_wal_expect_run(0, "state", dest, "--at=9");
 }
 
 Test(wal_write, a_segment_that_was_not_copied_to_its_end_is_told)
@@ -499,8 +563,8 @@ Test(wal_write, a_log_that_is_in_use_is_not_compacted)
 
 Test(wal_write, repair_says_what_is_lost_and_restores_the_rest)
 {
-    /* A byte of the second segment's first block is wrong: in it 14 is made and 10 gives back; 15, in
-     * the third, can still be read. */
+    /* A byte of the second segment's first block is wrong: in it 14 is made and 10 gives back;
+     * 15, in the third, can still be read. */
     char before[17], after[17], text[160], lost[PATH_BYTES];
     static char listed[1024];
     build_segments();
@@ -549,6 +613,22 @@ Test(wal_write, what_was_durable_once_is_told)
              (unsigned long long)last_lsn);
     hf_wal_expect(text);
     hf_wal_expect("nothing can be read behind that\n");
+    snprintf(text, sizeof text, "\nlast_lsn: %llu\n", (unsigned long long)second_end);
+    hf_wal_expect(text);
+}
+
+Test(wal_write, a_damaged_snapshot_attests_by_its_name)
+{
+    /* The last block is gone, and the snapshot that says so is damaged, too. */
+    char text[128];
+    build_segments();
+    hf_log_snapshot_make(&builder, last_lsn, 2);
+    spoil_snapshot(last_lsn);
+    hf_log_builder_zero(&builder, 3, 4096, 4096);
+    hf_wal_expect_run(0, "repair", builder.directory, "--to", dest, "--yes");
+    snprintf(text, sizeof text, "but a snapshot attests that all up to LSN %llu was durable\n",
+             (unsigned long long)last_lsn);
+    hf_wal_expect(text);
     snprintf(text, sizeof text, "\nlast_lsn: %llu\n", (unsigned long long)second_end);
     hf_wal_expect(text);
 }
@@ -625,7 +705,8 @@ Test(wal_write, a_backup_of_a_log_at_rest_has_the_same_bytes)
 
 Test(wal_write, a_backup_begins_with_the_oldest_snapshot_if_the_log_does)
 {
-    /* Segment 1 is still there, as a crash left it, and 2 is not needed; then 2 is, and 1 is gone. */
+    /* Segment 1 is still there, as a crash left it, and 2 is not needed; then 2 is, and 1 is
+     * gone. */
     build_segments();
     hf_log_snapshot_make(&builder, last_lsn - 1, 3);
     hf_log_snapshot_make(&builder, last_lsn, 3);
@@ -667,8 +748,8 @@ Test(wal_write, a_backup_ends_cleanly_where_the_log_is_torn)
 
 Test(wal_write, no_backup_is_made_of_damage)
 {
-    /* A byte in the middle; a snapshot that attests more than there is; one of another log. A damaged
-     * snapshot is left out, and told. */
+    /* A byte in the middle; a snapshot that attests more than there is; one of another log. A
+     * damaged snapshot is left out, and told. */
     struct hf_log_snapshot_copy copy;
     build_segments();
     hf_log_builder_flip(&builder, 2, 4096 + 300, 1);
@@ -701,9 +782,10 @@ Test(wal_write, no_backup_is_made_of_damage)
 
 Test(wal_write, the_server_keeps_its_files_while_a_backup_is_made)
 {
-    /* Somebody removes files, and holds DIR/keep: the backup waits. */
+    /* Somebody removes files, and holds DIR/keep: the backup waits before it copies anything. */
     char program[HF_PROGRAM_TEXT_BYTES];
     hf_wal_build_sound(&builder);
+    hf_log_snapshot_make(&builder, 8, 1);
     int keep = open(file_in(builder.directory, "keep"), O_CREAT | O_RDWR, 0640);
     cr_assert(keep >= 0 && flock(keep, LOCK_EX) == 0);
     hf_program_path("holdfast-wal", program);
@@ -712,6 +794,7 @@ Test(wal_write, the_server_keeps_its_files_while_a_backup_is_made)
     close(keep);
     /* Killed in the middle: what it left is refused. */
     cr_expect(exists(file_in(dest, MARK)));
+    cr_expect_not(exists(file_in(dest, "0000000000000008.snapshot")));
     hf_wal_expect_run(1, "restore", "--from", dest, "--to", file_in(home, "other"));
     hf_wal_expect_run(1, "verify", dest);
     hf_wal_expect_run(1, "backup", builder.directory, "--to", dest);
