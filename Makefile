@@ -4,6 +4,7 @@ BUILD   ?= build
 CC      ?= cc
 PREFIX  ?= /usr/local
 CYCLES  ?= 20
+CRASHES ?= 100000
 OPERATIONS ?= 1000000
 DAYS    ?= 365
 SANITIZE ?=
@@ -29,6 +30,9 @@ FUZZ_SRC     = $(wildcard tests/fuzz/*.c)
 # What the programs of tests/model and the unit tests share.
 MODEL_SRC    = $(wildcard tests/model/*.c)
 MODEL_SRC   := $(filter-out tests/model/driver.c tests/model/linearizability.c,$(MODEL_SRC))
+SIM_SRC      = $(wildcard tests/sim/*.c)
+# The disk of the simulation alone, for its unit tests.
+SIM_DISK_SRC = $(addprefix tests/sim/,content.c disk.c outage.c)
 # Of holdfast-wal, but for its main(): the unit tests are linked with them.
 WAL_SRC      = $(addprefix tools/,acks.c audit.c audit_text.c intake.c files.c image_filter.c image_row.c \
                image_text.c json.c json_line.c moment.c new_file.c options.c past.c progress.c row.c \
@@ -52,13 +56,15 @@ FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MODEL    = $(BUILD)/model $(BUILD)/linearizability
 RETENTION = $(BUILD)/retention $(BUILD)/serving
 CRASH    = $(BUILD)/crash
+SIM      = $(BUILD)/sim
 UNIT     = $(BUILD)/unit
 # holdfastd on a disk that is as slow as a test wants: the unit tests start it.
 SLOW     = $(BUILD)/holdfastd-slow
 
+comma    = ,
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash fuzz model retention expiry bench asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash sim fuzz model retention expiry bench asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -122,7 +128,7 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC))) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
+$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(SIM_DISK_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 
@@ -133,6 +139,13 @@ $(SLOW): $(call object,net/holdfastd.c tests/slow/slow_disk.c) $(TEST_LIB) $(LIB
 $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
+
+# Time and chance are simulated too (tests/sim/clock.h).
+SIM_WRAP = $(addprefix -Wl$(comma)--wrap=,clock_gettime nanosleep getrandom hf_id_make)
+
+$(SIM): $(call object,$(SIM_SRC) $(wildcard tools/ledger*.c)) $(MODEL_LIB) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $(SIM_WRAP) $^ $(LDLIBS) -o $@
 
 $(BUILD)/model: $(call object,tests/model/driver.c) $(MODEL_LIB) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
@@ -176,7 +189,7 @@ expiry: all ## how soon lapsed units can be had again, with a million holds, on 
 
 test: ## install what is missing, build and run all tests
 	@tools/setup test
-	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ) $(MODEL) $(RETENTION)
+	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(SIM) $(STRESS) $(FUZZ) $(MODEL) $(RETENTION)
 	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
 
 stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
@@ -188,6 +201,11 @@ crash: ## kill -9 the server CYCLES times under load and check everything after 
 	@tools/setup build
 	@$(MAKE) --no-print-directory programs $(CRASH)
 	@$(CRASH) --cycles $(CYCLES) --programs $(BUILD)
+
+sim: ## engine and log on a simulated disk that fails in every way: CRASHES of it (CRASHES=100000)
+	@tools/setup build
+	@$(MAKE) --no-print-directory $(SIM)
+	@$(SIM) --crashes $(CRASHES) --coverage
 
 fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
 	@tools/setup build
