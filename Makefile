@@ -140,10 +140,19 @@ $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-# Time and chance are simulated too (tests/sim/clock.h).
-SIM_WRAP = $(addprefix -Wl$(comma)--wrap=,clock_gettime nanosleep getrandom hf_id_make)
+# Time, chance and the archive's command are simulated too (tests/sim/clock.h, archive.h). Segments
+# may be small there, so that they are full often.
+SIM_WRAP = $(addprefix -Wl$(comma)--wrap=,clock_gettime nanosleep poll getrandom hf_id_make \
+           hf_command_start hf_command_poll hf_command_stop hf_read_buffer_map \
+           hf_read_buffer_unmap)
+SIM_SEGMENT = $(BUILD)/obj/sim/segment_header.o
 
-$(SIM): $(call object,$(SIM_SRC) $(wildcard tools/ledger*.c)) $(MODEL_LIB) $(TEST_LIB) $(LIB)
+$(SIM_SEGMENT): wal/segment_header.c
+	@mkdir -p $(@D)
+	@echo "  CC   $< (of the simulation)"
+	@$(COMPILE) -DHF_SEGMENT_BYTES_MIN=32768 -MMD -MP -c $< -o $@
+
+$(SIM): $(call object,$(SIM_SRC) $(wildcard tools/ledger*.c)) $(SIM_SEGMENT) $(MODEL_LIB) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $(SIM_WRAP) $^ $(LDLIBS) -o $@
 

@@ -1,6 +1,7 @@
 /* Simulated time and chance; see clock.h. */
 #include "tests/sim/clock.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/types.h>
 #include <time.h>
@@ -44,6 +45,7 @@ void hf_sim_clock_set_date(uint64_t date_ns)
 int __real_clock_gettime(clockid_t id, struct timespec *now);
 int __wrap_clock_gettime(clockid_t id, struct timespec *now);
 int __wrap_nanosleep(const struct timespec *pause, struct timespec *left);
+int __wrap_poll(struct pollfd *files, nfds_t count, int timeout_ms);
 ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags);
 void __wrap_hf_id_make(struct hf_id *id);
 
@@ -59,6 +61,15 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *left)
 {
     (void)left;
     hf_sim_clock_pass((uint64_t)pause->tv_sec * HF_NS_PER_S + (uint64_t)pause->tv_nsec);
+    return 0;
+}
+
+/* Nothing is ever ready: time goes by. */
+int __wrap_poll(struct pollfd *files, nfds_t count, int timeout_ms)
+{
+    (void)files;
+    (void)count;
+    hf_sim_clock_pass(timeout_ms > 0 ? (unsigned)timeout_ms * HF_NS_PER_MS : HF_NS_PER_MS);
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Simulated time and chance.
  *
- * The program is linked with --wrap for clock_gettime(), nanosleep(), getrandom() and hf_id_make():
+ * The program is linked with --wrap for clock_gettime(), nanosleep(), poll(), getrandom(), hf_id_make():
  * what the engine and the log ask of the machine, they get from here. So a run is the same each time,
  * hours pass at once, and the product has no seam for it that could cost anything.
  *

@@ -15,6 +15,10 @@
     DEMANDED(crashes_in_recovery, "inside recovery")                                               \
     DEMANDED(crashes_in_cut, "while a torn tail was made zero")                                    \
     DEMANDED(crashes_in_preparing, "while a segment was prepared")                                 \
+    DEMANDED(crashes_in_snapshot, "while a snapshot was made")                                     \
+    DEMANDED(crashes_in_release, "while segments or snapshots were removed")                       \
+    DEMANDED(crashes_in_recycling, "while a segment was prepared anew from a released one")        \
+    DEMANDED(crashes_in_archiving, "while a file was archived, or that was noted")                 \
     DEMANDED(crashes_before_name_sync, "between a rename and the sync of the directory")           \
     DEMANDED(crashes_in_flight, "with writes in flight")                                           \
     DEMANDED(crashes_in_several, "with several of them")                                           \
@@ -31,6 +35,14 @@
     DEMANDED(blocks, "blocks")                                                                     \
     DEMANDED(attests, "that attest")                                                               \
     DEMANDED(rotations, "segments filled")                                                         \
+    DEMANDED(snapshots, "snapshots made")                                                          \
+    DEMANDED(snapshot_starts, "starts from one")                                                   \
+    DEMANDED(snapshot_failures, "snapshots given up for an I/O error, or for want of room")        \
+    DEMANDED(released, "segments removed")                                                         \
+    DEMANDED(recycled, "segments prepared anew")                                                   \
+    DEMANDED(kept, "times that somebody read beside the server, and nothing was removed")          \
+    DEMANDED(archived, "files archived")                                                           \
+    DEMANDED(archive_failures, "archive commands that failed")                                     \
     DEMANDED(followed, "records read beside the writer")                                           \
     DEMANDED(clean_stops, "clean ends")                                                            \
     DEMANDED(not_tried, "writes not tried, and done again")                                        \
@@ -53,6 +65,7 @@
     DEMANDED(stale, "places with a block of another place")                                        \
     DEMANDED(forked, "places with a block of a fork of the log")                                   \
     DEMANDED(harmless, "of these found harmless")                                                  \
+    DEMANDED(passed_over, "damaged snapshots passed over")                                         \
     DEMANDED(refused, "refused at the start, with segment and offset")                             \
     DEMANDED(unattested, "at the end of the log, which nothing attested")                          \
     OTHER(replays, "runs done twice, with the same trace")

@@ -136,6 +136,8 @@ static uint32_t make_file(struct hf_sim_disk *disk)
     for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
         if (!disk->files[i].used) {
             disk->files[i].used = true;
+            if (disk->file_end <= i)
+                disk->file_end = i + 1;
             return i;
         }
     HF_CHECK(!"the simulated disk has room for another file");
@@ -178,7 +180,7 @@ static void forget_wounds(struct hf_sim_disk *disk, uint32_t file)
 
 void hf_sim_disk_collect(struct hf_sim_disk *disk)
 {
-    for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
+    for (uint32_t i = 0; i < disk->file_end; i++)
         if (disk->files[i].used && !is_reachable(disk, i)) {
             forget_wounds(disk, i);
             free_file(&disk->files[i]);
@@ -295,7 +297,7 @@ static int begin(struct hf_sim_disk *disk, enum hf_sim_operation operation)
     if (disk->dead)
         return -EIO;
     disk->calls[operation]++;
-    for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
+    for (uint32_t i = 0; i < disk->file_end; i++)
         if (disk->files[i].write_count != 0)
             let_land(disk, &disk->files[i], false);
     if (rule->times == 0)
@@ -634,8 +636,9 @@ static void misdirect(struct hf_sim_disk *disk, const struct hf_sim_inflight *in
                       const struct hf_sim_fate *fate)
 {
     uint32_t file = hf_sim_names_find(&disk->seen, fate->name);
-    HF_CHECK(file != HF_SIM_NO_FILE);
     lose(disk, inflight);
+    if (file == HF_SIM_NO_FILE)
+        return; /* it went where nothing is any more */
     const struct hf_sim_content *seen = &disk->files[file].seen;
     for (uint32_t i = 0; i < inflight->write.count; i++) {
         uint64_t place = fate->offset / HF_SIM_PAGE_BYTES + i;
@@ -784,7 +787,7 @@ void hf_sim_disk_close(struct hf_sim_disk *disk)
     forget_wounds(disk, HF_SIM_NO_FILE);
     for (uint32_t i = 0; i < disk->inflight_count; i++)
         hf_sim_write_close(&disk->inflight[i].write);
-    for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
+    for (uint32_t i = 0; i < disk->file_end; i++)
         free_file(&disk->files[i]);
     free(disk->renamings);
     free(disk->wounds);
@@ -826,7 +829,8 @@ void hf_sim_disk_copy(struct hf_sim_disk *to, const struct hf_sim_disk *from)
     to->dead = from->dead;
     to->seen = from->seen;
     to->durable = from->durable;
-    for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
+    to->file_end = from->file_end;
+    for (uint32_t i = 0; i < from->file_end; i++)
         if (from->files[i].used)
             copy_file(&to->files[i], &from->files[i]);
     for (uint32_t i = 0; i < from->renaming_count; i++)
@@ -845,7 +849,7 @@ void hf_sim_disk_restart(struct hf_sim_disk *disk, enum hf_sim_loss loss)
     disk->die_at = HF_SIM_NEVER;
     memset(disk->rules, 0, sizeof disk->rules);
     clear_descriptors(disk);
-    for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
+    for (uint32_t i = 0; i < disk->file_end; i++)
         for (uint32_t j = 0; j < disk->files[i].write_count; j++)
             disk->files[i].writes[j].is_left_over = true;
     hf_sim_disk_collect(disk);

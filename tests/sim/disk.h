@@ -40,8 +40,8 @@
 #include "tests/sim/content.h"
 #include "wal/io.h"
 
-#define HF_SIM_FILES_MAX       64u
-#define HF_SIM_NAMES_MAX       64u
+#define HF_SIM_FILES_MAX       256u
+#define HF_SIM_NAMES_MAX       256u
 #define HF_SIM_DESCRIPTORS_MAX 64
 #define HF_SIM_INFLIGHT_MAX    16u
 #define HF_SIM_NAME_BYTES      48u
@@ -134,6 +134,7 @@ struct hf_sim_disk {
     struct hf_random random;     /* of all that it decides by itself */
 
     struct hf_sim_file files[HF_SIM_FILES_MAX];
+    uint32_t file_end; /* no file has this number or a higher one */
     struct hf_sim_names seen, durable;
     struct hf_sim_renaming *renamings;
     uint32_t renaming_count, renaming_room;

@@ -2,10 +2,13 @@
 #include "tests/sim/life.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -74,6 +77,7 @@ static void begin(struct hf_sim_life *life, const struct hf_sim_setting *setting
         .coverage = setting->coverage,
         .seed = seed,
         .random = hf_random_for(seed, 2 * number),
+        .keep = -1,
     };
     hf_sim_disk_init(&life->disk, seed);
     hf_sim_disk_init(&life->healed, seed);
@@ -93,30 +97,57 @@ static void begin_clients(struct hf_sim_life *life)
     life->burst_percent = chance(life, 25) ? 8 : 0;
 }
 
-void hf_sim_life_begin_with(struct hf_sim_life *life, const struct hf_sim_setting *setting,
-                            uint64_t seed, uint64_t segment_bytes)
+/* Most segments are small, and full soon. */
+static uint64_t some_segment_bytes(struct hf_sim_life *life)
+{
+    static const uint32_t sizes[] = {32768, 65536, 65536, 131072, SEGMENT_BYTES, SEGMENT_BYTES};
+    return sizes[below(life, sizeof sizes / sizeof *sizes)];
+}
+
+static void begin_with(struct hf_sim_life *life, const struct hf_sim_setting *setting,
+                       uint64_t seed, uint64_t segment_bytes)
 {
     hf_sim_clock_begin(seed, BEGIN_NS);
     begin(life, setting, seed, 2);
-    hf_sim_server_init(&life->server, &(struct hf_sim_server_options){
-                                          .disk = &life->disk,
-                                          .directory = setting->directory,
-                                          .segment_bytes = segment_bytes,
-                                          .ring_slots = RING_SLOTS,
-                                          .writes_inflight = below(life, HF_MAX_INFLIGHT + 1),
-                                          .retain_ns = RETAIN_NS,
-                                          .durability = chance(life, 5) ? HF_DURABILITY_MEMORY
-                                                                        : HF_DURABILITY_DISK,
-                                          .progress = progress,
-                                          .context = life,
-                                      });
+    if (segment_bytes == 0)
+        segment_bytes = some_segment_bytes(life);
+    bool snapshots = chance(life, 60);
+    bool archives = snapshots && chance(life, 40);
+    if (archives)
+        hf_sim_archive_init(&life->archive, &life->disk, seed);
+    hf_sim_archive_use(&life->archive);
+    hf_sim_server_init(
+        &life->server,
+        &(struct hf_sim_server_options){
+            .disk = &life->disk,
+            .directory = setting->directory,
+            .segment_bytes = segment_bytes,
+            .ring_slots = RING_SLOTS,
+            .writes_inflight = below(life, HF_MAX_INFLIGHT + 1),
+            .retain_ns = RETAIN_NS,
+            .durability = chance(life, 5) ? HF_DURABILITY_MEMORY : HF_DURABILITY_DISK,
+            .snapshot_log_bytes =
+                snapshots ? (1 + below(life, 30)) * HF_SIM_PAGE_BYTES : UINT64_MAX,
+            .snapshot_copy_cells = 1 + below(life, 100),
+            .archive_command = archives ? HF_SIM_ARCHIVE_COMMAND : NULL,
+            .progress = progress,
+            .context = life,
+        });
     begin_clients(life);
+}
+
+void hf_sim_life_begin_with(struct hf_sim_life *life, const struct hf_sim_setting *setting,
+                            uint64_t seed, uint64_t segment_bytes)
+{
+    begin_with(life, setting, seed, segment_bytes);
 }
 
 void hf_sim_life_begin(struct hf_sim_life *life, const struct hf_sim_setting *setting,
                        uint64_t seed)
 {
-    hf_sim_life_begin_with(life, setting, seed, SEGMENT_BYTES);
+    begin_with(life, setting, seed, 0);
+    if (life->server.options.segment_bytes != SEGMENT_BYTES)
+        return;
     struct hf_random random = life->disk.random;
     hf_sim_origin_copy(&life->disk, &life->random);
     life->disk.random = random;
@@ -132,6 +163,9 @@ void hf_sim_life_branch(struct hf_sim_life *branch, const struct hf_sim_life *fr
     options.disk = &branch->disk;
     options.context = branch;
     hf_sim_server_init_like(&branch->server, &from->server, &options);
+    if (options.archive_command != NULL)
+        hf_sim_archive_copy(&branch->archive, &from->archive, &branch->disk);
+    hf_sim_archive_use(&branch->archive);
     branch->promised_lsn = from->promised_lsn;
     branch->workload.now_ns = from->workload.now_ns;
 }
@@ -143,6 +177,7 @@ void hf_sim_life_end(struct hf_sim_life *life)
         hf_trial_close(life->trial);
     hf_steps_close(&life->steps);
     hf_sim_server_free(&life->server);
+    hf_sim_archive_close(&life->archive);
     hf_sim_disk_close(&life->disk);
     hf_sim_disk_close(&life->healed);
 }
@@ -221,27 +256,115 @@ static bool goes_on(const struct hf_sim_life *life)
     return !life->disk.dead && life->server.failures == 0;
 }
 
+/* ---- steps of the background ---- */
+
+static uint32_t errors_left(const struct hf_sim_disk *disk)
+{
+    uint32_t left = 0;
+    for (unsigned i = 0; i < HF_SIM_OPERATIONS; i++)
+        left += disk->rules[i].times;
+    return left;
+}
+
+/* What there is to be removed, and what not while somebody reads. */
+struct store_room {
+    uint64_t first_segment, snapshot_lsn;
+    uint32_t errors;
+};
+
+static struct store_room look_at_room(const struct hf_sim_life *life)
+{
+    const struct hf_log *log = &life->server.store->log;
+    return (struct store_room){hf_segments_first(&log->segments), log->newest_snapshot.last_lsn,
+                               errors_left(&life->disk)};
+}
+
+/* Nothing is removed while somebody reads. True: segments went. */
+static bool check_room(struct hf_sim_life *life, const struct store_room *before)
+{
+    uint64_t first = hf_segments_first(&life->server.store->log.segments);
+    if (first != before->first_segment && life->keep >= 0)
+        life->wrong = hf_sim_life_wrong(life, "segments were removed that somebody reads");
+    return first != before->first_segment;
+}
+
 int hf_sim_life_prepare(struct hf_sim_life *life)
 {
-    struct hf_sim_rule *rules = life->disk.rules;
+    struct store_room before = look_at_room(life);
     uint64_t changes = life->disk.changes;
-    uint32_t asked = 0, left = 0;
-    for (unsigned i = 0; i < HF_SIM_OPERATIONS; i++)
-        asked += rules[i].times;
     int result = hf_log_step(&life->server.store->log);
-    for (unsigned i = 0; i < HF_SIM_OPERATIONS; i++)
-        left += rules[i].times;
-    life->coverage->preparing_errors += left < asked;
-    if (life->disk.dead && life->disk.changes != changes)
+    bool recycles = check_room(life, &before);
+    bool failed = errors_left(&life->disk) < before.errors;
+    life->coverage->recycled += recycles;
+    life->coverage->preparing_errors += failed;
+    if (life->disk.dead && life->disk.changes != changes) {
         life->coverage->crashes_in_preparing++;
+        life->coverage->crashes_in_recycling += recycles;
+    }
     if (life->disk.dead)
         return result;
-    if (result != 0 && left == asked && !life->is_full)
+    if (result != 0 && !failed && !life->is_full)
         life->wrong = hf_sim_life_wrong(life, "a segment could not be prepared, for no reason: %s",
                                         strerror(-result));
-    if (result == 0 && left < asked)
+    if (result == 0 && failed)
         life->wrong = hf_sim_life_wrong(life, "an I/O error in preparing a segment was ignored");
     return result;
+}
+
+static void count_removing(struct hf_sim_life *life, const struct store_room *before)
+{
+    uint64_t first = hf_segments_first(&life->server.store->log.segments);
+    check_room(life, before);
+    life->coverage->released += first - before->first_segment;
+    for (uint32_t i = 0; i < life->disk.renaming_count && life->disk.dead; i++)
+        if (life->disk.renamings[i].to[0] == '\0') {
+            life->coverage->crashes_in_release++;
+            return;
+        }
+}
+
+/* One step of the snapshot that is being made, or that is due. */
+static void make_snapshot(struct hf_sim_life *life)
+{
+    struct hf_store *store = life->server.store;
+    struct store_room before = look_at_room(life);
+    struct hf_snapshotter_report report;
+    if (chance(life, 4))
+        hf_store_request_snapshot(store);
+    hf_snapshotter_step(store->snapshotter);
+    hf_snapshotter_describe(store->snapshotter, &report);
+    life->coverage->crashes_in_snapshot += life->disk.dead;
+    count_removing(life, &before);
+    if (!life->disk.dead && report.last_lsn != before.snapshot_lsn &&
+        store->log.newest_snapshot.last_lsn == report.last_lsn) {
+        life->coverage->snapshots++;
+        hf_sim_life_tell(life, "a snapshot up to LSN %" PRIu64 " is there", report.last_lsn);
+    }
+}
+
+static void archive(struct hf_sim_life *life)
+{
+    struct store_room before = look_at_room(life);
+    hf_archiver_step(life->server.store->log.archiver, hf_monotonic_now_ns());
+    life->coverage->crashes_in_archiving += life->disk.dead;
+    count_removing(life, &before);
+    if (life->archive.wrong[0] != '\0')
+        life->wrong = hf_sim_life_wrong(life, "%s", life->archive.wrong);
+}
+
+/* Somebody begins to read the files beside the server, or is done. */
+static void read_beside(struct hf_sim_life *life)
+{
+    char path[512];
+    if (life->keep >= 0) {
+        close(life->keep);
+        life->keep = -1;
+        life->coverage->kept++;
+        return;
+    }
+    snprintf(path, sizeof path, "%s/keep", life->setting->directory);
+    life->keep = open(path, O_RDONLY | O_CLOEXEC);
+    HF_CHECK(life->keep >= 0 && flock(life->keep, LOCK_SH | LOCK_NB) == 0);
 }
 
 /* The log goes on by one step, if it can: for those who wait for it. */
@@ -338,13 +461,19 @@ const char *hf_sim_life_ask(struct hf_sim_life *life)
 static const char *act_behind(struct hf_sim_life *life)
 {
     uint32_t dice = below(life, 100);
-    if (dice < 45 && life->disk.inflight_count != 0 && !life->is_stalled)
+    if (dice < 36 && life->disk.inflight_count != 0 && !life->is_stalled)
         finish_one(life);
-    else if (dice < 75)
+    else if (dice < 62)
         run_flusher(life);
-    else if (dice < 87)
+    else if (dice < 72)
         hf_sim_life_prepare(life);
-    else if (dice < 93)
+    else if (dice < 85)
+        make_snapshot(life);
+    else if (dice < 90)
+        archive(life);
+    else if (dice < 91)
+        read_beside(life);
+    else if (dice < 95)
         attest(life);
     else if (life->is_followed)
         return follow(life);
@@ -407,6 +536,13 @@ static void count_run(struct hf_sim_life *life)
     life->coverage->blocks += hf_load_relaxed(&flusher->written_blocks); /* one thread */
     life->coverage->rotations += flusher->segment.number - life->first_segment;
     life->coverage->turned_away += life->server.turned_away;
+    struct hf_snapshotter_report report;
+    hf_snapshotter_describe(life->server.store->snapshotter, &report);
+    if (!life->disk.dead)
+        life->coverage->snapshot_failures += report.failures;
+    life->coverage->archived += life->archive.taken;
+    life->coverage->archive_failures += life->archive.failures;
+    life->archive.taken = life->archive.failures = 0;
     life->coverage->fail_stops += life->server.failures != 0;
 }
 
@@ -417,6 +553,8 @@ static void leave(struct hf_sim_life *life)
         hf_sim_server_note(&life->server);
     hf_tail_reader_close(life->follower);
     life->follower = NULL;
+    if (life->keep >= 0)
+        read_beside(life);
 }
 
 void hf_sim_life_stop_dead(struct hf_sim_life *life)
@@ -538,13 +676,16 @@ static const char *try_disturbed(struct hf_sim_life *life, bool *again)
         hf_sim_life_crash(life, chance(life, 60) ? HF_SIM_POWER : HF_SIM_KILL);
         return NULL;
     }
-    if (failed && result == 0)
-        return hf_sim_life_wrong(life, "an I/O error in a start was ignored");
+    /* What was read ahead in vain is read again; what could not be listed is removed later. */
+    bool said = operation == HF_SIM_READ || operation == HF_SIM_LIST || hf_speech_text()[0] != '\0';
+    if (failed && result == 0 && !said)
+        return hf_sim_life_wrong(life, "an I/O error in a start was ignored (operation %u)",
+                                 operation);
     if (!failed && result != 0)
         return hf_sim_life_wrong(life, "refused to start: %s", life->server.error);
-    life->coverage->start_errors += failed;
-    *again = failed;
-    if (failed)
+    life->coverage->start_errors += result != 0;
+    *again = result != 0;
+    if (result != 0)
         hf_sim_life_crash(life, HF_SIM_KILL);
     return NULL;
 }
@@ -576,12 +717,28 @@ static void count_recovery(struct hf_sim_life *life)
     const struct hf_log_recovery *recovery = &life->server.store->log.recovery;
     struct hf_sim_coverage *coverage = life->coverage;
     coverage->starts++;
+    coverage->snapshot_starts += recovery->snapshot.segment != 0;
     coverage->torn_tails += recovery->cut_bytes != 0;
     coverage->torn_blocks += recovery->cut_blocks != 0;
     coverage->torn_over_segments +=
         flusher_of(life)->segment_offset + recovery->cut_bytes > life->server.options.segment_bytes;
     coverage->survived += life->server.recovered_lsn > life->promised_lsn;
     coverage->lost += life->server.recovered_lsn < life->server.last_lsn;
+}
+
+/* What is gone is archived. */
+static const char *check_archive(struct hf_sim_life *life)
+{
+    uint64_t first = hf_segments_first(&life->server.store->log.segments);
+    char name[HF_SEGMENT_NAME_BYTES];
+    if (life->server.options.archive_command == NULL)
+        return NULL;
+    for (uint64_t segment = 1; segment < first; segment++) {
+        hf_segment_name_format(segment, name);
+        if (hf_sim_archive_find(&life->archive, name) == NULL)
+            return "a segment is gone that was never archived";
+    }
+    return NULL;
 }
 
 const char *hf_sim_life_prove(struct hf_sim_life *life)
@@ -605,7 +762,9 @@ const char *hf_sim_life_prove(struct hf_sim_life *life)
     hf_sim_server_note(server);
     life->first_segment = flusher_of(life)->segment.number;
     char text[600];
-    const char *error = hf_sim_prove(server, &hash, text, sizeof text);
+    const char *error = hf_sim_prove(server, life->is_damaged, &hash, text, sizeof text);
+    if (error == NULL)
+        error = check_archive(life);
     if (error != NULL)
         return hf_sim_life_wrong(life, "%s", error);
     life->promised_lsn = lsn;

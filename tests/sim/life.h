@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "tests/model/trial.h"
+#include "tests/sim/archive.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/server.h"
 #include "wal/tail.h"
@@ -45,6 +46,7 @@ struct hf_sim_life {
     struct hf_sim_disk disk;
     struct hf_sim_disk healed; /* after a run with damage: what it would have left without */
     struct hf_sim_server server;
+    struct hf_sim_archive archive; /* if there is one */
     struct hf_subject subject;
     struct hf_trial *trial; /* NULL: a branch */
     struct hf_workload workload;
@@ -54,9 +56,11 @@ struct hf_sim_life {
     uint32_t ask_percent;            /* of the steps are a client's */
     uint32_t burst_percent;          /* of the steps are many clients' */
     bool is_followed;                /* in every run */
+    int keep;                        /* descriptor of somebody who reads beside it; -1: nobody */
     uint64_t promised_lsn;           /* everything up to here is there after a crash */
     struct hf_sim_trouble trouble;
     bool is_stalled;        /* no write ends */
+    bool is_damaged;        /* the disk: only what it starts from is looked at */
     bool is_full;           /* the disk has no room */
     bool stopped_well;      /* the last run ended in order */
     uint64_t first_segment; /* that was being filled when this run began */

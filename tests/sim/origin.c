@@ -27,6 +27,7 @@ static void start_and_stop(struct hf_sim_disk *disk, const char *directory)
                                     .segment_bytes = SEGMENT_BYTES,
                                     .ring_slots = 512,
                                     .retain_ns = HF_NS_PER_S,
+                                    .snapshot_log_bytes = UINT64_MAX,
                                     .progress = nothing,
                                 });
     HF_CHECK(hf_sim_server_start(&server) == 0);

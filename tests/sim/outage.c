@@ -145,7 +145,7 @@ void hf_sim_outage(struct hf_sim_disk *disk)
 {
     settle_names(disk, some_temper(&disk->random));
     enum temper temper = some_temper(&disk->random);
-    for (uint32_t i = 0; i < HF_SIM_FILES_MAX; i++)
+    for (uint32_t i = 0; i < disk->file_end; i++)
         if (disk->files[i].used)
             settle_file(&disk->random, temper, &disk->files[i]);
 }

@@ -11,13 +11,54 @@
 #include "tools/ledger.h"
 #include "wal/record.h"
 #include "wal/segment_header.h"
+#include "wal/snapshot.h"
+
+/* ---- where a log can be read from ---- */
+
+bool hf_sim_snapshot_header(struct hf_sim_disk *disk, uint64_t last_lsn,
+                            struct hf_snapshot_header *header)
+{
+    struct hf_snapshot *snapshot;
+    struct hf_snapshot_finding finding;
+    if (hf_snapshot_open(&disk->io, "", last_lsn, true, &snapshot, &finding) != HF_SNAPSHOT_RIGHT)
+        return false;
+    *header = *hf_snapshot_header(snapshot);
+    hf_snapshot_close(snapshot);
+    return true;
+}
+
+/* True if all segments from the first on are there, without a gap. */
+static bool is_whole(const struct hf_sim_disk *disk)
+{
+    uint64_t last = 0, count = 0, number;
+    for (uint32_t i = 0; i < disk->seen.count; i++) {
+        if (!hf_segment_name_parse(disk->seen.names[i].name, &number))
+            continue;
+        count++;
+        last = number > last ? number : last;
+    }
+    return count == last;
+}
+
+/* The earliest place: the beginning, or where the older snapshot begins. */
+static struct hf_log_start log_start(struct hf_sim_disk *disk)
+{
+    struct hf_log_start start = {.segment = 1, .next_lsn = 1};
+    struct hf_snapshot_header header;
+    uint64_t last_lsns[2];
+    if (is_whole(disk))
+        return start;
+    int count = hf_snapshots_list(&disk->io, "", last_lsns, 2);
+    for (int i = 0; i < count && i < 2; i++)
+        if (hf_sim_snapshot_header(disk, last_lsns[i], &header))
+            start = header.start;
+    return start;
+}
 
 /* A proof under way. */
 struct proof {
     struct hf_sim_server *server;
     struct hf_ledger *ledger;
-    uint64_t next_lsn;
-    struct hf_block last; /* block */
     char *text;
     size_t text_bytes;
 };
@@ -34,70 +75,33 @@ static const char *wrong(const struct proof *proof, const char *format, ...)
     return proof->text;
 }
 
-/* ---- the log ---- */
+/* ---- all that was ever recorded ---- */
 
-static const char *enter_record(struct proof *proof, const uint8_t *record)
+static const char *end_chain(struct proof *proof, uint64_t lsn)
 {
-    uint64_t lsn = proof->next_lsn++;
-    if (lsn > proof->server->last_lsn)
-        return wrong(proof, "LSN %" PRIu64 " is in the log, and was never recorded", lsn);
-    if (memcmp(record, hf_sim_server_record(proof->server, lsn), HF_RECORD_BYTES) != 0)
-        return wrong(proof, "LSN %" PRIu64 " is in the log, but not as it was recorded", lsn);
-    const char *reason = hf_ledger_enter(proof->ledger, record);
-    return reason != NULL ? wrong(proof, "LSN %" PRIu64 ": %s", lsn, reason) : NULL;
-}
-
-static const char *enter_block(struct proof *proof, const struct hf_block_view *view)
-{
-    const char *error = NULL;
-    proof->last = view->header;
-    if ((view->header.flags & HF_BLOCK_START) != 0)
-        hf_ledger_start(proof->ledger);
-    if (view->header.first_lsn != proof->next_lsn)
-        return wrong(proof, "a block begins with LSN %" PRIu64 " instead of %" PRIu64,
-                     view->header.first_lsn, proof->next_lsn);
-    for (uint32_t i = 0; i < view->header.record_count && error == NULL; i++)
-        error = enter_record(proof, view->records + (size_t)i * HF_RECORD_BYTES);
-    if (error != NULL)
-        return error;
     const char *reason = hf_ledger_end_block(proof->ledger);
-    return reason != NULL ? wrong(proof, "at the end of a block: %s", reason) : NULL;
+    return reason != NULL ? wrong(proof, "behind LSN %" PRIu64 ": %s", lsn, reason) : NULL;
 }
 
-static const char *read_log(struct proof *proof)
+static const char *enter_records(struct proof *proof)
 {
     const struct hf_sim_server *server = proof->server;
-    struct hf_reader *reader;
-    struct hf_finding finding;
-    struct hf_block_view view;
-    const char *error = NULL;
-    enum hf_read read = HF_READ_BLOCK;
-    if (hf_reader_open(&server->options.disk->io, server->options.directory, true, NULL, &reader,
-                       &finding) != 0)
-        return wrong(proof, "the log cannot be opened: %s", finding.text);
-    while (error == NULL && (read = hf_reader_next(reader, &view)) == HF_READ_BLOCK)
-        error = enter_block(proof, &view);
-    if (error == NULL && read != HF_READ_END)
-        error = wrong(proof, "behind the log is something: %s", hf_reader_finding(reader)->text);
-    hf_reader_close(reader);
-    if (error == NULL && proof->next_lsn - 1 != server->recovered_lsn)
-        error = wrong(proof, "the log ends with LSN %" PRIu64 ", the server says %" PRIu64,
-                      proof->next_lsn - 1, server->recovered_lsn);
-    /* So that no damage to what was recovered can pass for a torn tail. */
-    bool attests = (proof->last.flags & HF_BLOCK_START) != 0 &&
-                   proof->last.commit_sequence + 1 == proof->last.sequence;
-    if (error == NULL && !attests)
-        error = wrong(proof, "no START block attests what was recovered");
-    return error;
-}
-
-/* What the server recorded while it started, and has not written yet. */
-static const char *read_new_records(struct proof *proof)
-{
-    const char *error = NULL;
-    while (error == NULL && proof->next_lsn <= proof->server->last_lsn)
-        error = enter_record(proof, hf_sim_server_record(proof->server, proof->next_lsn));
-    return error;
+    uint32_t start = 0;
+    for (uint64_t lsn = 1; lsn <= server->last_lsn; lsn++) {
+        const char *error = NULL;
+        if (start < server->start_count && server->starts[start] == lsn) {
+            start++;
+            error = end_chain(proof, lsn - 1);
+            hf_ledger_start(proof->ledger);
+        }
+        const char *reason =
+            hf_ledger_enter(proof->ledger, hf_sim_server_record(proof->server, lsn));
+        if (reason != NULL)
+            return wrong(proof, "LSN %" PRIu64 ": %s", lsn, reason);
+        if (error != NULL)
+            return error;
+    }
+    return end_chain(proof, server->last_lsn);
 }
 
 static const char *compare_states(struct proof *proof, uint64_t *hash)
@@ -114,20 +118,118 @@ static const char *compare_states(struct proof *proof, uint64_t *hash)
     return NULL;
 }
 
-const char *hf_sim_prove(struct hf_sim_server *server, uint64_t *hash, char *text,
+/* ---- what is on the disk ---- */
+
+static const char *compare_block(struct proof *proof, const struct hf_block_view *view)
+{
+    uint64_t lsn = view->header.first_lsn;
+    for (uint32_t i = 0; i < view->header.record_count; i++, lsn++) {
+        if (lsn > proof->server->recovered_lsn)
+            return wrong(proof, "LSN %" PRIu64 " is in the log, and was not recovered", lsn);
+        if (memcmp(view->records + (size_t)i * HF_RECORD_BYTES,
+                   hf_sim_server_record(proof->server, lsn), HF_RECORD_BYTES) != 0)
+            return wrong(proof, "LSN %" PRIu64 " is in the log, but not as it was recorded", lsn);
+    }
+    return NULL;
+}
+
+/* The newest block is a START block that says that all before it is durable: so that no damage to what
+ * was recovered can pass for a torn tail. */
+static const char *check_last(struct proof *proof, const struct hf_block *last)
+{
+    uint64_t last_lsn = last->first_lsn + last->record_count - 1;
+    if (last_lsn != proof->server->recovered_lsn)
+        return wrong(proof, "the log ends with LSN %" PRIu64 ", the server says %" PRIu64, last_lsn,
+                     proof->server->recovered_lsn);
+    if ((last->flags & HF_BLOCK_START) == 0 || last->commit_sequence + 1 != last->sequence)
+        return wrong(proof, "no START block attests what was recovered");
+    return NULL;
+}
+
+/* Where recovery began. */
+static struct hf_log_start recovered_start(const struct hf_sim_server *server)
+{
+    const struct hf_log_snapshot *used = &server->store->log.recovery.snapshot;
+    struct hf_snapshot_header header = {.start = {.segment = 1, .next_lsn = 1}};
+    if (used->segment != 0)
+        hf_sim_snapshot_header(server->options.disk, used->last_lsn, &header);
+    return header.start;
+}
+
+static const char *compare_log(struct proof *proof, bool damaged)
+{
+    struct hf_sim_disk *disk = proof->server->options.disk;
+    struct hf_reader *reader;
+    struct hf_finding finding;
+    struct hf_block_view view;
+    struct hf_block last = {0};
+    struct hf_log_start start = damaged ? recovered_start(proof->server) : log_start(disk);
+    const char *error = NULL;
+    enum hf_read read = HF_READ_BLOCK;
+    if (hf_reader_open(&disk->io, "", true, &start, &reader, &finding) != 0)
+        return wrong(proof, "the log cannot be opened: %s", finding.text);
+    while (error == NULL && (read = hf_reader_next(reader, &view)) == HF_READ_BLOCK) {
+        last = view.header;
+        error = compare_block(proof, &view);
+    }
+    if (error == NULL && read != HF_READ_END)
+        error = wrong(proof, "behind the log is something: %s", hf_reader_finding(reader)->text);
+    hf_reader_close(reader);
+    return error != NULL ? error : check_last(proof, &last);
+}
+
+/* ---- snapshots ---- */
+
+static const char *compare_groups(struct proof *proof, struct hf_snapshot *snapshot,
+                                  struct hf_ledger_comparison *comparison)
+{
+    struct hf_snapshot_view view;
+    enum hf_snapshot_read read;
+    const char *reason = NULL;
+    while ((read = hf_snapshot_next(snapshot, &view)) == HF_SNAPSHOT_RIGHT)
+        for (uint32_t i = 0; i < view.record_count && reason == NULL; i++)
+            reason = hf_ledger_compare(comparison, view.records + (size_t)i * HF_RECORD_BYTES);
+    if (read != HF_SNAPSHOT_END)
+        return wrong(proof, "a snapshot that is kept is not right: %s",
+                     hf_snapshot_finding(snapshot)->text);
+    if (reason == NULL)
+        reason = hf_ledger_compare_end(comparison);
+    return reason != NULL ? wrong(proof, "a snapshot is not the state: %s", reason) : NULL;
+}
+
+static const char *compare_snapshot(struct proof *proof, const struct hf_log_snapshot *kept)
+{
+    struct hf_snapshot *snapshot;
+    struct hf_snapshot_finding finding;
+    if (kept->segment == 0)
+        return NULL;
+    if (hf_snapshot_open(&proof->server->options.disk->io, "", kept->last_lsn, true, &snapshot,
+                         &finding) != HF_SNAPSHOT_RIGHT)
+        return wrong(proof, "a snapshot that is kept cannot be read: %s", finding.text);
+    struct hf_ledger_comparison *comparison =
+        hf_ledger_compare_open(proof->ledger, hf_snapshot_header(snapshot)->start.next_lsn,
+                               proof->server->options.retain_ns);
+    HF_CHECK(comparison != NULL);
+    const char *error = compare_groups(proof, snapshot, comparison);
+    hf_ledger_compare_close(comparison);
+    hf_snapshot_close(snapshot);
+    return error;
+}
+
+const char *hf_sim_prove(struct hf_sim_server *server, bool damaged, uint64_t *hash, char *text,
                          size_t text_bytes)
 {
-    struct proof proof = {.server = server,
-                          .ledger = hf_ledger_open(),
-                          .next_lsn = 1,
-                          .text = text,
-                          .text_bytes = text_bytes};
+    struct proof proof = {server, hf_ledger_open(UINT64_MAX), text, text_bytes};
     HF_CHECK(proof.ledger != NULL);
-    const char *error = read_log(&proof);
+    const char *error = compare_log(&proof, damaged);
     if (error == NULL)
-        error = read_new_records(&proof);
+        error = enter_records(&proof);
     if (error == NULL)
         error = compare_states(&proof, hash);
+    if (error == NULL)
+        error = compare_snapshot(&proof, &server->store->log.newest_snapshot);
+    if (error == NULL && !damaged)
+        error = compare_snapshot(&proof, &server->store->log.older_snapshot);
     hf_ledger_close(proof.ledger);
     return error;
 }
@@ -143,17 +245,16 @@ static void note_block(struct hf_sim_chronicle *chronicle, const struct hf_block
         HF_CHECK(chronicle->blocks != NULL);
     }
     chronicle->blocks[chronicle->block_count++] = view->header;
-    chronicle->last_lsn = view->header.first_lsn + view->header.record_count - 1;
 }
 
 void hf_sim_chronicle_read(struct hf_sim_chronicle *chronicle, struct hf_sim_disk *disk)
 {
     struct hf_reader *reader;
     struct hf_block_view view;
+    chronicle->start = log_start(disk);
     chronicle->block_count = 0;
-    chronicle->last_lsn = 0;
     chronicle->end = HF_READ_ERROR;
-    if (hf_reader_open(&disk->io, "", true, NULL, &reader, &chronicle->finding) != 0)
+    if (hf_reader_open(&disk->io, "", true, &chronicle->start, &reader, &chronicle->finding) != 0)
         return;
     while ((chronicle->end = hf_reader_next(reader, &view)) == HF_READ_BLOCK)
         note_block(chronicle, &view);

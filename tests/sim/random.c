@@ -8,6 +8,7 @@
 #include "tests/sim/scenario.h"
 #include "tests/sim/verdict.h"
 #include "wal/segment_header.h"
+#include "wal/snapshot_header.h"
 
 #define RUNS_MAX 14u
 
@@ -208,16 +209,17 @@ static const char *run_with_errors(struct hf_sim_life *life)
 
 /* ---- damage ---- */
 
-/* Some segment; "": there is none. */
-static void some_segment(struct hf_sim_life *life, char name[HF_SEGMENT_NAME_BYTES])
+/* Some segment or snapshot; "": there is none. */
+static void some_file(struct hf_sim_life *life, char name[HF_SIM_NAME_BYTES])
 {
-    uint64_t count = 0;
-    do
-        hf_segment_name_format(count + 1, name);
-    while (hf_sim_disk_seen(&life->disk, name) != NULL && ++count != 0);
+    const struct hf_sim_names *names = &life->disk.seen;
+    uint64_t number;
     name[0] = '\0';
-    if (count != 0)
-        hf_segment_name_format(1 + below(life, (uint32_t)count), name);
+    for (uint32_t tries = 0; tries < 50 && names->count != 0 && name[0] == '\0'; tries++) {
+        const char *some = names->names[below(life, names->count)].name;
+        if (hf_segment_name_parse(some, &number) || hf_snapshot_name_parse(some, &number))
+            snprintf(name, HF_SIM_NAME_BYTES, "%s", some);
+    }
 }
 
 /* Mostly where something is written. */
@@ -232,11 +234,11 @@ static uint64_t some_place(struct hf_sim_life *life, const char *name)
 /* A write is lost, or goes elsewhere. */
 static const char *run_with_damage(struct hf_sim_life *life)
 {
-    static char name[HF_SEGMENT_NAME_BYTES];
+    static char name[HF_SIM_NAME_BYTES];
     life->trouble.fate_in = 1 + below(life, 12);
     life->trouble.fate.end = HF_SIM_LOST;
     if (chance(life, 60)) {
-        some_segment(life, name);
+        some_file(life, name);
         life->trouble.fate.end = HF_SIM_MISDIRECTED;
         life->trouble.fate.name = name;
         life->trouble.fate.offset = some_place(life, name) * HF_SIM_PAGE_BYTES;
@@ -250,13 +252,13 @@ static const char *run_with_damage(struct hf_sim_life *life)
 
 static const char *run_and_rot(struct hf_sim_life *life)
 {
-    char name[HF_SEGMENT_NAME_BYTES];
+    char name[HF_SIM_NAME_BYTES];
     const char *error = hf_sim_life_run(life, some_steps(life));
     if (error == NULL && chance(life, 50))
         error = hf_sim_life_stop(life);
     else
         hf_sim_life_crash(life, HF_SIM_POWER);
-    some_segment(life, name);
+    some_file(life, name);
     if (error != NULL || name[0] == '\0')
         return error;
     uint64_t offset = some_place(life, name) * HF_SIM_PAGE_BYTES;

@@ -34,6 +34,19 @@ static void make_room(struct hf_sim_server *server, uint64_t records)
     HF_CHECK(server->records != NULL);
 }
 
+/* What has just started begins with the LSN behind this one. */
+static void note_start(struct hf_sim_server *server, uint64_t lsn)
+{
+    while (server->start_count != 0 && server->starts[server->start_count - 1] > lsn)
+        server->start_count--;
+    if (server->start_count == server->start_room) {
+        server->start_room = 2 * server->start_room + 16;
+        server->starts = realloc(server->starts, server->start_room * sizeof *server->starts);
+        HF_CHECK(server->starts != NULL);
+    }
+    server->starts[server->start_count++] = lsn + 1;
+}
+
 void hf_sim_server_init_like(struct hf_sim_server *server, const struct hf_sim_server *from,
                              const struct hf_sim_server_options *options)
 {
@@ -41,6 +54,8 @@ void hf_sim_server_init_like(struct hf_sim_server *server, const struct hf_sim_s
     make_room(server, from->last_lsn + 1);
     if (from->last_lsn != 0)
         memcpy(server->records, from->records, from->last_lsn * HF_RECORD_BYTES);
+    for (uint32_t i = 0; i < from->start_count; i++)
+        note_start(server, from->starts[i] - 1);
     server->last_lsn = from->last_lsn;
     server->told_lsn = from->told_lsn;
 }
@@ -49,6 +64,7 @@ void hf_sim_server_free(struct hf_sim_server *server)
 {
     HF_CHECK(server->store == NULL);
     free(server->records);
+    free(server->starts);
     free(server->images);
     *server = (struct hf_sim_server){0};
 }
@@ -82,6 +98,10 @@ int hf_sim_server_start(struct hf_sim_server *server)
         .writes_inflight = options->writes_inflight,
         .retain_ns = options->retain_ns,
         .durability = options->durability,
+        .archive_command = options->archive_command,
+        .snapshot_log_bytes = options->snapshot_log_bytes,
+        .snapshot_rate = UINT64_MAX / HF_NS_PER_S,
+        .snapshot_copy_cells = options->snapshot_copy_cells,
         .manual = true,
         .on_failure = note_failure,
         .failure_context = server,
@@ -101,6 +121,11 @@ int hf_sim_server_start(struct hf_sim_server *server)
     return 0;
 }
 
+uint64_t hf_sim_server_recovered_sequence(const struct hf_sim_server *server)
+{
+    return hf_sim_server_flusher(server)->next_sequence - 2; /* and the START block */
+}
+
 int hf_sim_server_stop(struct hf_sim_server *server)
 {
     if (server->store == NULL)
@@ -116,6 +141,7 @@ int hf_sim_server_stop(struct hf_sim_server *server)
 
 void hf_sim_server_forget_after(struct hf_sim_server *server, uint64_t lsn)
 {
+    note_start(server, lsn);
     server->last_lsn = lsn;
     if (server->told_lsn > lsn)
         server->told_lsn = lsn;

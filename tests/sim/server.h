@@ -34,6 +34,9 @@ struct hf_sim_server_options {
     uint32_t writes_inflight; /* 0: as is best */
     uint64_t retain_ns;
     enum hf_durability durability;
+    uint64_t snapshot_log_bytes;  /* UINT64_MAX: no snapshot but those that are asked for */
+    uint32_t snapshot_copy_cells; /* 0: as is best */
+    const char *archive_command;  /* or NULL */
     /* Lets the log go on by one step. False: it cannot, for now. */
     bool (*progress)(void *context);
     void *context;
@@ -47,6 +50,8 @@ struct hf_sim_server {
 
     uint8_t *records; /* that it recorded, by LSN: HF_RECORD_BYTES each */
     uint64_t last_lsn, record_room;
+    uint64_t *starts; /* the first LSN of each run whose beginning is in the log */
+    uint32_t start_count, start_room;
     uint64_t told_lsn; /* logged() has told them up to here */
     struct hf_image *images;
     uint64_t image_room;
@@ -77,8 +82,12 @@ int hf_sim_server_start(struct hf_sim_server *server);
  * back either way. */
 int hf_sim_server_stop(struct hf_sim_server *server);
 
-/* Nothing beyond this LSN was ever recorded. */
+/* The server that has just started found the log to end with this LSN: nothing beyond it was ever
+ * recorded. */
 void hf_sim_server_forget_after(struct hf_sim_server *server, uint64_t lsn);
+
+/* The newest block that was found when it started; 0: none. Nothing was written since. */
+uint64_t hf_sim_server_recovered_sequence(const struct hf_sim_server *server);
 
 /* Keeps what was recorded since the last time. Before the ring is drained. */
 void hf_sim_server_note(struct hf_sim_server *server);

@@ -37,7 +37,7 @@ static const struct hf_sim_content *segment_on(const struct hf_sim_disk *disk, u
     return hf_sim_disk_seen(disk, name);
 }
 
-/* True if these pages are not as they should be. */
+/* True if these pages of a segment are not as they should be. */
 static bool differs(const struct hf_sim_case *instance, uint64_t segment, uint64_t offset,
                     uint64_t bytes)
 {
@@ -53,58 +53,93 @@ static bool differs(const struct hf_sim_case *instance, uint64_t segment, uint64
     return damaged->bytes != healed->bytes;
 }
 
-/* Number of the first block that is damaged; block_count: none is. */
-static uint32_t first_damaged(const struct hf_sim_case *instance)
+/* True if the file of this name is as it should be. */
+static bool is_intact(const struct hf_sim_case *instance, const char *name)
 {
-    const struct hf_sim_chronicle *chronicle = &instance->chronicle;
-    uint32_t number = 0;
-    while (number < chronicle->block_count &&
-           !differs(instance, chronicle->blocks[number].segment, chronicle->blocks[number].offset,
-                    chronicle->blocks[number].block_bytes))
-        number++;
-    return number;
+    const struct hf_sim_content *damaged = hf_sim_disk_seen(&instance->damaged, name);
+    const struct hf_sim_content *healed = hf_sim_disk_seen(&instance->healed, name);
+    return damaged != NULL && healed != NULL && hf_sim_content_equal(damaged, healed);
 }
 
-/* Where a log goes on. */
-struct position {
+/* ---- what a start must come to ---- */
+
+/* What is to be expected of a start from the damaged disk. */
+struct expectation {
+    uint64_t first_segment; /* that is read */
+    bool has_snapshot;      /* that is intact */
+    bool passes_over;       /* a damaged one */
+    bool is_missing;        /* where it would begin, nothing is left */
+    uint64_t attested_lsn;  /* by the name of a snapshot */
+    uint64_t last_segment;  /* that is there */
+    bool is_all;            /* no block is damaged */
+    /* Where the log ends: */
     uint64_t segment, offset;
     uint64_t sequence;      /* of the block that must stand there */
     uint64_t previous_hash; /* that it must have */
+    uint64_t last_lsn;
 };
 
-/* Where the log of the damaged disk goes on behind its whole blocks. */
-static struct position end_of(const struct hf_sim_case *instance, uint32_t damaged)
+/* Where it begins: behind the newest snapshot that is intact. */
+static void find_begin(struct hf_sim_case *instance, struct expectation *expected)
 {
-    static const struct hf_block none;
+    uint64_t last_lsn, newest_lsn = 0;
+    struct hf_snapshot_header header;
+    const struct hf_sim_names *names = &instance->damaged.seen;
+    expected->first_segment = 1;
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (!hf_snapshot_name_parse(names->names[i].name, &last_lsn))
+            continue;
+        expected->attested_lsn =
+            last_lsn > expected->attested_lsn ? last_lsn : expected->attested_lsn;
+        if (is_intact(instance, names->names[i].name) && last_lsn > newest_lsn &&
+            hf_sim_snapshot_header(&instance->healed, last_lsn, &header)) {
+            newest_lsn = last_lsn;
+            expected->has_snapshot = true;
+            expected->first_segment = header.start.segment;
+        }
+    }
+    expected->passes_over = newest_lsn < expected->attested_lsn;
+    expected->is_missing = expected->first_segment < instance->chronicle.start.segment;
+}
+
+static void find_last_segment(const struct hf_sim_case *instance, struct expectation *expected)
+{
+    const struct hf_sim_names *names = &instance->damaged.seen;
+    uint64_t segment;
+    expected->last_segment = 0;
+    for (uint32_t i = 0; i < names->count; i++)
+        if (hf_segment_name_parse(names->names[i].name, &segment) &&
+            segment > expected->last_segment)
+            expected->last_segment = segment;
+}
+
+/* Where it ends: at the first block that is damaged, or where the log ends. */
+static void find_end(const struct hf_sim_case *instance, struct expectation *expected)
+{
     const struct hf_sim_chronicle *chronicle = &instance->chronicle;
-    const struct hf_block *before = damaged == 0 ? &none : &chronicle->blocks[damaged - 1];
-    if (damaged == chronicle->block_count)
-        return (struct position){chronicle->finding.segment, chronicle->finding.offset,
-                                 before->sequence + 1, before->header_hash};
-    const struct hf_block *block = &chronicle->blocks[damaged];
-    return (struct position){block->segment, block->offset, block->sequence, before->header_hash};
+    const struct hf_block *block = NULL;
+    uint32_t number = 0;
+    expected->sequence = chronicle->start.sequence + 1;
+    expected->previous_hash = chronicle->start.previous_hash;
+    expected->last_lsn = chronicle->start.next_lsn - 1;
+    for (; number < chronicle->block_count; number++) {
+        block = &chronicle->blocks[number];
+        if (block->segment >= expected->first_segment &&
+            differs(instance, block->segment, block->offset, block->block_bytes))
+            break;
+        expected->sequence = block->sequence + 1;
+        expected->previous_hash = block->header_hash;
+        expected->last_lsn = block->first_lsn + block->record_count - 1;
+    }
+    expected->is_all = number == chronicle->block_count;
+    expected->segment = expected->is_all ? chronicle->finding.segment : block->segment;
+    expected->offset = expected->is_all ? chronicle->finding.offset : block->offset;
 }
-
-/* True if only zeros are there, on the damaged disk, from the end on. */
-static bool is_empty_from(const struct hf_sim_case *instance, const struct position *end)
-{
-    uint64_t place = end->offset / HF_SIM_PAGE_BYTES;
-    const struct hf_sim_content *content;
-    for (uint64_t segment = end->segment;
-         (content = segment_on(&instance->damaged, segment)) != NULL; segment++, place = 1)
-        for (; place < content->page_count; place++)
-            if (hf_sim_content_page(content, place) != NULL)
-                return false;
-    return true;
-}
-
-/* ---- what the document demands ---- */
 
 /* Why a place at or behind the end rules out a torn tail, by rules a, c and d; NULL: it does not. */
-static const char *look_at(const struct hf_sim_case *instance, const struct position *end,
+static const char *look_at(const struct hf_sim_case *instance, const struct expectation *end,
                            uint64_t segment, uint64_t offset, const uint8_t *bytes)
 {
-    const struct hf_sim_chronicle *chronicle = &instance->chronicle;
     struct hf_block block;
     enum hf_block_fault fault = hf_block_read_header(bytes, &block);
     if (fault == HF_BLOCK_NEWER_FORMAT || fault == HF_BLOCK_BAD_HEADER)
@@ -112,7 +147,7 @@ static const char *look_at(const struct hf_sim_case *instance, const struct posi
     if (fault != HF_BLOCK_VALID)
         return NULL;
     if (block.segment != segment || block.offset != offset ||
-        memcmp(block.log_id, chronicle->log_id, sizeof block.log_id) != 0)
+        memcmp(block.log_id, instance->chronicle.log_id, sizeof block.log_id) != 0)
         return "a block of another place, or another log";
     if (block.commit_sequence >= end->sequence)
         return "a block that attests what is gone";
@@ -123,7 +158,7 @@ static const char *look_at(const struct hf_sim_case *instance, const struct posi
 }
 
 /* All places from the end on; rule b as well. */
-static const char *look_behind(const struct hf_sim_case *instance, const struct position *end)
+static const char *look_behind(const struct hf_sim_case *instance, const struct expectation *end)
 {
     const uint64_t window_bytes = (uint64_t)HF_MAX_INFLIGHT * HF_MAX_BLOCK_BYTES;
     uint64_t distance = 0, offset = end->offset;
@@ -146,24 +181,37 @@ static const char *look_behind(const struct hf_sim_case *instance, const struct 
     return NULL;
 }
 
-/* The first segment that is missing, too short, or has a header that is damaged; 0: none. A missing
- * one at the end is none. */
-static uint64_t first_bad_segment(const struct hf_sim_case *instance)
+/* The first segment of those that are read that is missing, too short, or has a header that is
+ * damaged; 0: none. */
+static uint64_t first_bad_segment(const struct hf_sim_case *instance,
+                                  const struct expectation *expected)
 {
-    uint64_t last = 0;
-    for (uint64_t segment = 1; segment_on(&instance->healed, segment) != NULL; segment++)
-        if (segment_on(&instance->damaged, segment) != NULL)
-            last = segment;
-    for (uint64_t segment = 1; segment <= last; segment++)
+    if (expected->is_missing ||
+        (expected->has_snapshot && expected->last_segment < expected->first_segment))
+        return expected->first_segment;
+    for (uint64_t segment = expected->first_segment; segment <= expected->last_segment; segment++)
         if (differs(instance, segment, 0, HF_SEGMENT_HEADER_BYTES))
             return segment;
     return 0;
 }
 
-/* ---- the three ends ---- */
+/* True if only zeros are there, on the damaged disk, from the end on. */
+static bool is_empty_behind(const struct hf_sim_case *instance, const struct expectation *end)
+{
+    uint64_t place = end->offset / HF_SIM_PAGE_BYTES;
+    const struct hf_sim_content *content;
+    for (uint64_t segment = end->segment;
+         (content = segment_on(&instance->damaged, segment)) != NULL; segment++, place = 1)
+        for (; place < content->page_count; place++)
+            if (hf_sim_content_page(content, place) != NULL)
+                return false;
+    return true;
+}
+
+/* ---- what it came to ---- */
 
 /* True if the text names this place. */
-static bool names(const char *text, uint64_t segment, uint64_t offset)
+static bool names_place(const char *text, uint64_t segment, uint64_t offset)
 {
     char place[64];
     snprintf(place, sizeof place, "%016" PRIu64 ".wal at %" PRIu64 ":", segment, offset);
@@ -178,47 +226,65 @@ static bool names_segment(const char *text, uint64_t segment)
     return strstr(text, name) != NULL;
 }
 
-static const char *judge_refusal(struct hf_sim_life *life, const struct position *end,
+static const char *judge_refusal(struct hf_sim_life *life, const struct expectation *expected,
                                  uint64_t bad_segment, const char *reason)
 {
     const char *text = life->server.error;
-    if (bad_segment == 0 && reason == NULL)
+    bool is_short = expected->last_lsn < expected->attested_lsn;
+    bool is_gone = expected->last_segment == 0;
+    if (bad_segment == 0 && reason == NULL && !is_short && !is_gone)
         return hf_sim_life_wrong(life, "damage: refused for no reason: %s", text);
     if ((bad_segment != 0 && names_segment(text, bad_segment)) ||
-        names(text, end->segment, end->offset))
+        names_place(text, expected->segment, expected->offset) ||
+        (is_short && strstr(text, "its snapshot attests that all up to LSN") != NULL) ||
+        (is_gone && strstr(text, "but no segment") != NULL))
         return NULL;
     return hf_sim_life_wrong(life, "damage: refused, but it names another place: %s", text);
 }
 
 static const char *judge_start(const struct hf_sim_case *instance, struct hf_sim_life *life,
-                               uint32_t damaged, const struct position *end)
+                               const struct expectation *expected)
 {
-    uint64_t found = life->server.store->log.recovery.blocks;
-    if (found != damaged)
-        return hf_sim_life_wrong(life, "damage: %u blocks were whole, and %" PRIu64 " were found",
-                                 damaged, found);
-    if (damaged != instance->chronicle.block_count && !hf_speech_has("torn tail cut") &&
-        !is_empty_from(instance, end))
-        return hf_sim_life_wrong(life, "damage: block %" PRIu64 " was cut silently", end->sequence);
+    uint64_t sequence = hf_sim_server_recovered_sequence(&life->server);
+    if (expected->last_lsn < expected->attested_lsn)
+        return hf_sim_life_wrong(life, "damage: a snapshot attests LSN %" PRIu64 ", and it started",
+                                 expected->attested_lsn);
+    if (sequence + 1 != expected->sequence)
+        return hf_sim_life_wrong(life,
+                                 "damage: block %" PRIu64
+                                 " is the last before the first damaged one; found were those up "
+                                 "to block %" PRIu64,
+                                 expected->sequence - 1, sequence);
+    if (!expected->is_all && !hf_speech_has("torn tail cut") &&
+        !is_empty_behind(instance, expected))
+        return hf_sim_life_wrong(life, "damage: block %" PRIu64 " was cut silently",
+                                 expected->sequence);
+    if (expected->passes_over && !hf_speech_has("a snapshot in"))
+        return hf_sim_life_wrong(life, "damage: a snapshot was passed over silently");
+    life->coverage->passed_over += expected->passes_over;
     return NULL;
+}
+
+static void count(struct hf_sim_coverage *coverage, enum hf_sim_verdict verdict)
+{
+    coverage->refused += verdict == HF_SIM_DENIED;
+    coverage->harmless += verdict == HF_SIM_HARMLESS;
+    coverage->unattested += verdict == HF_SIM_UNATTESTED;
 }
 
 const char *hf_sim_case_judge(const struct hf_sim_case *instance, struct hf_sim_life *life,
                               int result, enum hf_sim_verdict *verdict)
 {
-    struct hf_sim_coverage *coverage = life->coverage;
-    uint32_t damaged = first_damaged(instance);
-    struct position end = end_of(instance, damaged);
-    uint64_t bad_segment = first_bad_segment(instance);
-    const char *reason = look_behind(instance, &end);
-    *verdict = result != 0                                  ? HF_SIM_DENIED
-               : damaged == instance->chronicle.block_count ? HF_SIM_HARMLESS
-                                                            : HF_SIM_UNATTESTED;
-    coverage->refused += *verdict == HF_SIM_DENIED;
-    coverage->harmless += *verdict == HF_SIM_HARMLESS;
-    coverage->unattested += *verdict == HF_SIM_UNATTESTED;
+    struct expectation expected = {0};
+    find_begin((struct hf_sim_case *)instance, &expected);
+    find_last_segment(instance, &expected);
+    find_end(instance, &expected);
+    uint64_t bad_segment = first_bad_segment(instance, &expected);
+    const char *reason = look_behind(instance, &expected);
+    *verdict = result != 0 ? HF_SIM_DENIED : expected.is_all ? HF_SIM_HARMLESS : HF_SIM_UNATTESTED;
+    count(life->coverage, *verdict);
     if (result != 0)
-        return judge_refusal(life, &end, bad_segment, reason);
+        return judge_refusal(life, &expected, bad_segment, reason);
     if (bad_segment != 0)
         return hf_sim_life_wrong(life, "damage: segment %" PRIu64 " is not right, and was accepted",
                                  bad_segment);
@@ -226,14 +292,19 @@ const char *hf_sim_case_judge(const struct hf_sim_case *instance, struct hf_sim_
         return hf_sim_life_wrong(life, "damage: there is %s, and it started", reason);
     if (*verdict == HF_SIM_UNATTESTED)
         life->promised_lsn = life->server.recovered_lsn; /* no more than that could be kept */
-    const char *error = judge_start(instance, life, damaged, &end);
-    return error != NULL ? error : hf_sim_life_prove(life);
+    const char *error = judge_start(instance, life, &expected);
+    life->is_damaged = true;
+    if (error == NULL)
+        error = hf_sim_life_prove(life);
+    life->is_damaged = false;
+    return error;
 }
 
 /* ---- in the course of a life ---- */
 
 static const char *start_healed(struct hf_sim_life *life)
 {
+    hf_sim_life_stop_dead(life);
     hf_sim_disk_copy(&life->disk, &life->healed);
     if (hf_sim_life_try(life) != 0)
         return hf_sim_life_wrong(life, "damage: refused to start even when it was healed: %s",
@@ -247,7 +318,7 @@ static const char *start_and_judge(struct hf_sim_life *life, const struct hf_sim
     enum hf_sim_verdict verdict;
     const char *error = hf_sim_case_judge(instance, life, hf_sim_life_try(life), &verdict);
     *goes_on = verdict != HF_SIM_UNATTESTED;
-    if (error == NULL && verdict == HF_SIM_DENIED)
+    if (error == NULL && *goes_on)
         error = start_healed(life);
     hf_sim_disk_accept(&life->disk);
     return error != NULL || !*goes_on ? error : hf_sim_life_resume(life);

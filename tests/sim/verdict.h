@@ -1,16 +1,21 @@
 /*
- * The verdict on a start after damage: bytes that rotted, writes that were lost or went elsewhere.
+ * The verdict on a start after damage: bytes that rotted, writes that were lost or went elsewhere,
+ * files that are gone, cut short or swapped.
  *
  * The disk as it should be is known (hf_sim_disk_heal() on a copy), and so is its log: the blocks
- * that a start without damage would find. A start with it may come to one of three ends, and no other:
+ * that a start without damage would find. From docs/log-format.md it follows how a start from the
+ * damaged disk must end, and nothing else will do:
  *
- *   harmless    it found all those blocks.
- *   refused     it names a segment and an offset: those of the first block that is damaged, of a
- *               damaged segment header, or of the place where the log ends.
- *   unattested  it found the blocks before the first damaged one, and went on there. That is allowed
- *               only if no block behind it, of those whose header is still on the disk as it should
- *               be, says that it was durable; and silently only if nothing but zeros is left from
- *               there on (docs/log-format.md, "What no reader can know").
+ *   where it begins  Behind the newest snapshot of which no byte is damaged; that a newer one is
+ *                    damaged must be said.
+ *   where it ends    Behind the last block before the first damaged one.
+ *   refused          If from that end on there is what rules out a torn tail (rules a to d), if a
+ *                    snapshot's name attests more than there is, or if a segment that is read is
+ *                    missing, too short, or has a damaged header. A place is named: that end, or one
+ *                    in that segment.
+ *   started          Else, with exactly the blocks up to that end. If that is not all, nothing attested
+ *                    it ("what no reader can know"), and unless only zeros follow, that it is cut is
+ *                    said.
  */
 #ifndef HF_TESTS_SIM_VERDICT_H
 #define HF_TESTS_SIM_VERDICT_H
@@ -18,7 +23,11 @@
 #include "tests/sim/life.h"
 #include "tests/sim/proof.h"
 
-enum hf_sim_verdict { HF_SIM_HARMLESS, HF_SIM_DENIED, HF_SIM_UNATTESTED };
+enum hf_sim_verdict {
+    HF_SIM_HARMLESS,   /* all was found */
+    HF_SIM_DENIED,     /* it did not start */
+    HF_SIM_UNATTESTED, /* the end of the log is lost, which nothing attested */
+};
 
 /* A damaged disk, before it is started from. */
 struct hf_sim_case {
@@ -37,8 +46,9 @@ void hf_sim_case_close(struct hf_sim_case *instance);
 const char *hf_sim_case_judge(const struct hf_sim_case *instance, struct hf_sim_life *life,
                               int result, enum hf_sim_verdict *verdict);
 
-/* Starts from a disk with damage, judges, and if that was refused starts from the healed one: that
- * must do, with all that is there. *goes_on: the life does, its server runs; else what was promised is lost. */
+/* Starts from a disk with damage, and judges; unless something was lost, then starts from the healed
+ * one: that must do, with all that is there. *goes_on: the life does, its server runs; else what was
+ * promised is lost. */
 const char *hf_sim_start_damaged(struct hf_sim_life *life, bool *goes_on);
 
 #endif
