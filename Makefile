@@ -4,6 +4,7 @@ BUILD   ?= build
 CC      ?= cc
 PREFIX  ?= /usr/local
 CYCLES  ?= 20
+CRASHES ?= 100000
 OPERATIONS ?= 1000000
 DAYS    ?= 365
 SANITIZE ?=
@@ -29,6 +30,9 @@ FUZZ_SRC     = $(wildcard tests/fuzz/*.c)
 # What the programs of tests/model and the unit tests share.
 MODEL_SRC    = $(wildcard tests/model/*.c)
 MODEL_SRC   := $(filter-out tests/model/driver.c tests/model/linearizability.c,$(MODEL_SRC))
+SIM_SRC      = $(wildcard tests/sim/*.c)
+# The disk of the simulation alone, for its unit tests.
+SIM_DISK_SRC = $(addprefix tests/sim/,content.c disk.c outage.c)
 # Of holdfast-wal, but for its main(): the unit tests are linked with them.
 WAL_SRC      = $(addprefix tools/,acks.c audit.c audit_text.c intake.c files.c image_filter.c image_row.c \
                image_text.c json.c json_line.c log_copy.c lost.c moment.c new_directory.c new_file.c \
@@ -53,13 +57,15 @@ FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MODEL    = $(BUILD)/model $(BUILD)/linearizability
 RETENTION = $(BUILD)/retention $(BUILD)/serving
 CRASH    = $(BUILD)/crash
+SIM      = $(BUILD)/sim
 UNIT     = $(BUILD)/unit
 # holdfastd on a disk that is as slow as a test wants: the unit tests start it.
 SLOW     = $(BUILD)/holdfastd-slow
 
+comma    = ,
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash mutants fuzz model retention expiry bench asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash sim mutants fuzz model retention expiry bench asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -123,7 +129,7 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC))) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
+$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(SIM_DISK_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 
@@ -134,6 +140,22 @@ $(SLOW): $(call object,net/holdfastd.c tests/slow/slow_disk.c) $(TEST_LIB) $(LIB
 $(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
+
+# Time, chance and the archive's command are simulated too (tests/sim/clock.h, archive.h). Segments
+# may be small there, so that they are full often.
+SIM_WRAP = $(addprefix -Wl$(comma)--wrap=,clock_gettime nanosleep poll getrandom hf_id_make \
+           hf_command_start hf_command_poll hf_command_stop hf_read_buffer_map \
+           hf_read_buffer_unmap)
+SIM_SEGMENT = $(BUILD)/obj/sim/segment_header.o
+
+$(SIM_SEGMENT): wal/segment_header.c
+	@mkdir -p $(@D)
+	@echo "  CC   $< (of the simulation)"
+	@$(COMPILE) -DHF_SEGMENT_BYTES_MIN=32768 -MMD -MP -c $< -o $@
+
+$(SIM): $(call object,$(SIM_SRC) $(wildcard tools/ledger*.c)) $(SIM_SEGMENT) $(MODEL_LIB) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $(SIM_WRAP) $^ $(LDLIBS) -o $@
 
 $(BUILD)/model: $(call object,tests/model/driver.c) $(MODEL_LIB) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
@@ -177,7 +199,7 @@ expiry: all ## how soon lapsed units can be had again, with a million holds, on 
 
 test: ## install what is missing, build and run all tests
 	@tools/setup test
-	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(STRESS) $(FUZZ) $(MODEL) $(RETENTION)
+	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(SIM) $(STRESS) $(FUZZ) $(MODEL) $(RETENTION)
 	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
 
 stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
@@ -189,6 +211,11 @@ crash: ## kill -9 the server CYCLES times under load and check everything after 
 	@tools/setup build
 	@$(MAKE) --no-print-directory programs $(CRASH)
 	@$(CRASH) --cycles $(CYCLES) --programs $(BUILD)
+
+sim: ## engine and log on a simulated disk that fails in every way: CRASHES of it (CRASHES=100000)
+	@tools/setup build
+	@$(MAKE) --no-print-directory $(SIM)
+	@$(SIM) --crashes $(CRASHES) --coverage
 
 mutants: ## take out what keeps data safe, one thing at a time: a test must find each
 	@tools/setup test

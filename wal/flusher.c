@@ -254,6 +254,9 @@ void hf_flusher_complete(struct hf_flusher *flusher, struct hf_write_queue *queu
     HF_CHECK(cookie < HF_MAX_INFLIGHT);
     struct hf_inflight *write = &flusher->inflight[cookie];
     if (result == -EAGAIN || result == -EINTR) {
+        /* Acquire, pairs with fail(): behind a failed write, nothing more is written. */
+        if (hf_load_acquire(&flusher->failed))
+            return;
         queue->submit(queue, write->file, write->buffer, write->bytes, write->offset, cookie);
         return;
     }

@@ -15,6 +15,7 @@ struct hf_subject_options {
     uint64_t retain_ns;
     uint64_t seed;
     unsigned mistake; /* one that the subject is asked to make, from 1; 0: none */
+    void *context;    /* the subject's */
 };
 
 /* An answer with room for what it points to. */
@@ -27,6 +28,7 @@ struct hf_answer {
 struct hf_subject {
     const char *name;
     unsigned mistakes; /* how many it can make */
+    void *context;     /* for open() */
 
     void *(*open)(const struct hf_subject_options *options);
     void (*close)(void *subject);
@@ -43,11 +45,15 @@ struct hf_subject {
     /* Does what the server does by itself as time goes by. Thread 0. */
     void (*tick)(void *subject, uint64_t now_ns);
 
+    /* True if its log has no room, or had none: it may turn requests away (STORAGE_FULL), and what is
+     * due may not be done yet. NULL: never. */
+    bool (*is_behind)(void *subject);
+
     /* What was logged since the last call, in order. Thread 0; valid until the next call. */
     uint32_t (*logged)(void *subject, const struct hf_image **images);
 
     /* The process is gone, and of the log there is only what is up to this LSN; starts again. Returns
-     * the LSN that the next change gets, or got while it started. */
+     * the LSN that the next change gets, or got while it started. NULL: see hf_trial_restarted(). */
     uint64_t (*crash)(void *subject, uint64_t lsn, uint64_t now_ns);
 
     /* NULL, or what went wrong by its own account: it can only be closed then. No thread is

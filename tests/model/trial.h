@@ -44,6 +44,14 @@ void hf_trial_print(struct hf_trial *trial, FILE *out);
 const char *hf_trial_step(struct hf_trial *trial, const struct hf_step *step,
                           const struct hf_line *lines);
 
+/*
+ * The subject crashed and started again by itself, at now_ns: of the log there is what is up to this
+ * LSN, and what it recorded while it started. The model goes back to there, and the whole state is
+ * compared; `dice` as in a step. NULL, or what is wrong.
+ */
+const char *hf_trial_restarted(struct hf_trial *trial, uint64_t lsn, uint64_t now_ns,
+                               uint32_t dice);
+
 const struct hf_world *hf_trial_world(const struct hf_trial *trial);
 
 /* The symbol that steps use for what the server chose; else the id itself. */
