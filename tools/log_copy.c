@@ -244,7 +244,8 @@ static void leave_out(struct hf_log_copy *copy, struct hf_snapshot_entry *entry,
     fprintf(stderr, "holdfast-wal: a snapshot is damaged, and is left out of the copy: %s\n", text);
 }
 
-/* The original is judged before it is copied; so what is wrong with the copy then, the copying did. */
+/* The original is judged before it is copied; so what is wrong with the copy then, the copying
+ * did. */
 static bool copy_snapshot(struct hf_log_copy *copy, const char *from, const char *to,
                           struct hf_snapshot_entry *entry)
 {

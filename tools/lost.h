@@ -1,11 +1,11 @@
 /*
- * What is lost: the records that stand in whole blocks behind the place where a log is damaged. They are
- * no part of the log any more, as what comes before them is not known; but whoever has to decide, or to
- * make good, wants to know them.
+ * What is lost: the records that stand in whole blocks behind the place where a log is damaged.
+ * They are no part of the log any more, as what comes before them is not known; but whoever has
+ * to decide, or to make good, wants to know them.
  *
- * A whole block is one whose header and records have right checksums, of this log, at its own place
- * (rules 1 to 6 of wal/block.h). Its records are shown as they are; whether they make sense together
- * nobody can prove. What could not be read at all may be more: `attested_lsn`.
+ * A whole block is one whose header and records have right checksums, of this log, at its own
+ * place (rules 1 to 6 of wal/block.h). Its records are shown as they are; whether they make sense
+ * together nobody can prove. What could not be read at all may be more: `attested_lsn`.
  */
 #ifndef HF_TOOLS_LOST_H
 #define HF_TOOLS_LOST_H
@@ -34,8 +34,8 @@ struct hf_lost {
     char error[HF_FILES_ERROR_BYTES];
 };
 
-/* Looks. list: each record is written there, a JSON object a line; NULL: no. False, with the reason in
- * `error`. A segment that is missing, or cannot be read to its end, ends there. */
+/* Looks. list: each record is written there, a JSON object a line; NULL: no. False, with the
+ * reason in `error`. A segment that is missing, or cannot be read to its end, ends there. */
 bool hf_lost_find(struct hf_lost *lost, const struct hf_lost_place *place, FILE *list);
 
 #endif

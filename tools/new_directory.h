@@ -1,12 +1,12 @@
 /*
- * New directories: where a log is written, whole or not at all. The directory must not exist, or be
- * empty: nothing is ever overwritten.
+ * New directories: where a log is written, whole or not at all. The directory must not exist, or
+ * be empty: nothing is ever overwritten.
  *
- * As long as it is not whole it holds an empty file named 9999999999999999.snapshot: a snapshot up to
- * the highest LSN there can be, by its name, and a damaged one. Whatever else is there by then, no server
- * starts on that, and nothing reads it as a log that ends well. The mark is made durable before
- * anything else, and removed, durably, behind everything else. So a crash in between leaves a
- * directory that is refused, never a log that is shorter than it should be.
+ * As long as it is not whole it holds an empty file named 9999999999999999.snapshot: a snapshot
+ * up to the highest LSN there can be, by its name, and a damaged one. Whatever else is there by
+ * then, no server starts on that, and nothing reads it as a log that ends well. The mark is made
+ * durable before anything else, and removed, durably, behind everything else. So a crash in
+ * between leaves a directory that is refused, never a log that is shorter than it should be.
  *
  * Meanwhile DIR/lock is held, as a server does.
  */

@@ -27,8 +27,7 @@ struct search {
     uint64_t remember_ns;
     struct hf_progress progress;
     bool hopeless; /* whatever it begins with */
-    bool
-        failed; /* with the newest that was tried; what is tried now tells what can be had instead */
+    bool failed;   /* the newest was tried; older ones tell what can be had instead */
     char error[HF_FILES_ERROR_BYTES]; /* of that */
 };
 
@@ -44,7 +43,8 @@ __attribute__((format(printf, 2, 3))) static enum attempt fail(struct hf_past *p
 
 /* ---- the log ---------------------------------------------------------------------------- */
 
-/* Sound up to this LSN: the state there can be had, if a snapshot that was begun with is known by then. */
+/* Sound up to this LSN: the state there can be had, if a snapshot that was begun with is known by
+ * then. */
 static void note_possible(struct hf_past *past, uint64_t lsn)
 {
     if (past->has_possible || lsn < past->intake.known_lsn)

@@ -1,13 +1,13 @@
 /*
  * Restorations: the state of a log at a moment, in a new directory that a server starts on.
  *
- * It begins with the newest right snapshot that is old enough, or the log's beginning, and goes on
- * with the log to the moment, proving each record that comes behind the snapshot (past.h). Then it
- * writes the new log (new_log.h), reads it back, and holds the state hash of the one against that of
- * the other. Only then does the new directory become one that a server starts on.
+ * It begins with the newest right snapshot that is old enough, or the log's beginning, and goes
+ * on with the log to the moment, proving each record that comes behind the snapshot (past.h).
+ * Then it writes the new log (new_log.h), reads it back, and holds the state hash of the one
+ * against that of the other. Only then does the new directory become one that a server starts on.
  *
- * Without a moment it is all that the log has. Then what a snapshot attests must be there: nothing is
- * left out in silence.
+ * Without a moment it is all that the log has. Then what a snapshot attests must be there:
+ * nothing is left out in silence.
  */
 #ifndef HF_TOOLS_RESTORATION_H
 #define HF_TOOLS_RESTORATION_H
@@ -46,8 +46,8 @@ bool hf_restore(struct hf_restoration *restoration, const struct hf_restoration_
 void hf_restoration_explain(struct hf_restoration *restoration, const char *from,
                             const struct hf_past *past);
 
-/* True if a state of the end of a log is all that there must be: a snapshot, right or not, attests by its
- * name. Else the reason is in its `error`. */
+/* True if a state of the end of a log is all that there must be: a snapshot, right or not,
+ * attests by its name. Else the reason is in its `error`. */
 bool hf_restoration_is_whole(struct hf_past *past, const char *from);
 
 /* What was restored, on stdout; `what`: "restored", with which it begins. */

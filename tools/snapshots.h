@@ -22,8 +22,8 @@ struct hf_snapshot_entries {
 void hf_snapshot_entries_read(struct hf_snapshot_entries *entries, const char *directory,
                               const struct hf_files *files);
 
-/* True if the log's first segment does not begin with the first LSN: the log was made of another one,
- * and what came before is in its snapshots alone. */
+/* True if the log's first segment does not begin with the first LSN: the log was made of another
+ * one, and what came before is in its snapshots alone. */
 bool hf_snapshot_entries_begin_later(const struct hf_snapshot_entries *entries);
 
 /*

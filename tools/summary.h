@@ -1,5 +1,5 @@
-/* Summaries: what a command has done, as one name and value a line, or as one JSON object. What is not
- * there is left out of the text, and null in JSON. */
+/* Summaries: what a command has done, as one name and value a line, or as one JSON object. What
+ * is not there is left out of the text, and null in JSON. */
 #ifndef HF_TOOLS_SUMMARY_H
 #define HF_TOOLS_SUMMARY_H
 

@@ -1,6 +1,7 @@
 /*
- * holdfast-wal and real servers: copies of a directory that is being written to, logs that were made of
- * others and are gone on with, archives of servers that were killed, and what no server starts on.
+ * holdfast-wal and real servers: copies of a directory that is being written to, logs that were
+ * made of others and are gone on with, archives of servers that were killed, and what no server
+ * starts on.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -174,9 +175,9 @@ Test(wal_servers, a_backup_under_load_has_all_that_was_acknowledged_before_it)
 
 Test(wal_servers, a_server_goes_on_with_what_was_restored)
 {
-    /* One unit of three is confirmed, one is held for two seconds, the third released: restored to
-     * before the release. The hold lapses in the new server, the limit holds, LSNs go on; and what it has
-     * written by then, with a snapshot of its own, is restored once more. */
+    /* One unit of three is confirmed, one is held for two seconds, the third released: restored
+     * to before the release. The hold lapses in the new server, the limit holds, LSNs go on; and
+     * what it has written by then, with a snapshot of its own, is restored once more. */
     char hash[17], restored[17], again[PATH_BYTES];
     start(&server, data);
     expect_answer(&server, 0, "inventory create 1 --capacity 3");
@@ -215,8 +216,8 @@ Test(wal_servers, a_server_goes_on_with_what_was_restored)
 
 Test(wal_servers, moments_in_the_middle_of_a_load_are_restored)
 {
-    /* Two seconds of load, with a snapshot in it, killed. LSNs and a date in it, from the directory;
-     * then the end of the archive, and an LSN of it, from the archive. */
+    /* Two seconds of load, with a snapshot in it, killed. LSNs and a date in it, from the
+     * directory; then the end of the archive, and an LSN of it, from the archive. */
     struct load load;
     char hash[17], text[64], date[64];
     start(&server, data);
@@ -264,8 +265,8 @@ Test(wal_servers, moments_in_the_middle_of_a_load_are_restored)
 
 Test(wal_servers, an_archive_of_which_the_server_has_only_the_end_is_restored)
 {
-    /* Two snapshots have let the first segments go; the archive has them all, and the server's directory
-     * does not know what was in the beginning. */
+    /* Two snapshots have let the first segments go; the archive has them all, and the server's
+     * directory does not know what was in the beginning. */
     struct load load;
     char hash[17];
     start(&server, data);

@@ -1,6 +1,6 @@
 /*
- * holdfast-wal restore, compact, repair and backup, on built logs: the state that comes out, what is
- * refused, and that nothing is left behind where nothing should be.
+ * holdfast-wal restore, compact, repair and backup, on built logs: the state that comes out, what
+ * is refused, and that nothing is left behind where nothing should be.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -41,8 +41,9 @@ static void close_builder(void)
 TestSuite(wal_write, .init = open_builder, .fini = close_builder);
 
 /*
- * Three segments. In the first: inventory 1 of 5 units; 10 has two, 11 holds one. In the second: 14 has
- * one, 10 gives its two back. In the third: 15 takes one. The first two are full of other inventories.
+ * Three segments. In the first: inventory 1 of 5 units; 10 has two, 11 holds one. In the second:
+ * 14 has one, 10 gives its two back. In the third: 15 takes one. The first two are full of other
+ * inventories.
  */
 static void build_segments(void)
 {
@@ -131,7 +132,8 @@ static void expect_unchanged(void)
 
 /* ---- restore ---------------------------------------------------------------------------- */
 
-/* What was restored is the state at that moment, in a log that is sound, and says where it is from. */
+/* What was restored is the state at that moment, in a log that is sound, and says where it is
+ * from. */
 static void expect_restored(const char *until, uint64_t lsn)
 {
     char before[17], after[17], text[128];
@@ -155,7 +157,8 @@ static void expect_restored(const char *until, uint64_t lsn)
 
 Test(wal_write, the_state_of_any_moment_is_restored)
 {
-    /* Every LSN of the story; 10 is in the middle of a chain, so it is 9 that comes out. Then dates. */
+    /* Every LSN of the story; 10 is in the middle of a chain, so it is 9 that comes out. Then
+     * dates. */
     hf_wal_build_story(&builder);
     for (uint64_t lsn = 0; lsn <= 14; lsn++)
         expect_restored(number_text(lsn), lsn == 10 ? 9 : lsn);
@@ -166,8 +169,8 @@ Test(wal_write, the_state_of_any_moment_is_restored)
 
 Test(wal_write, what_is_restored_says_all_that_the_state_says)
 {
-    /* Reservations with links, origins and offers; an inventory closed by selling out; a waiting one.
-     * Restored once, and once more from what was restored. */
+    /* Reservations with links, origins and offers; an inventory closed by selling out; a waiting
+     * one. Restored once, and once more from what was restored. */
     static char whole[HF_WAL_OUTPUT_BYTES];
     char again[PATH_BYTES];
     snprintf(again, sizeof again, "%s/again", home);
@@ -194,8 +197,8 @@ Test(wal_write, what_is_restored_says_all_that_the_state_says)
 
 Test(wal_write, the_records_of_a_restored_log_are_those_of_a_snapshot)
 {
-    /* Reservation 1 was told EXPIRED in a chain with a version; 2 sold out. The ledger holds what was
-     * written against docs/log-format.md, and nothing of the change itself is left. */
+    /* Reservation 1 was told EXPIRED in a chain with a version; 2 sold out. The ledger holds what
+     * was written against docs/log-format.md, and nothing of the change itself is left. */
     hf_wal_build_story(&builder);
     hf_wal_expect_run(0, "restore", "--from", builder.directory, "--to", dest);
     char name[HF_SNAPSHOT_NAME_BYTES];
@@ -361,8 +364,8 @@ Test(wal_write, an_archive_without_its_last_segment_is_restored_as_far_as_it_goe
 
 Test(wal_write, what_a_snapshot_needs_and_is_missing_leaves_nothing_to_restore)
 {
-    /* The first segment is gone, and the third, up to which the only snapshot attests the log: no LSN
-     * is offered instead. */
+    /* The first segment is gone, and the third, up to which the only snapshot attests the log: no
+     * LSN is offered instead. */
     build_segments();
     hf_log_snapshot_make(&builder, last_lsn, 2);
     remove_segment(1);
@@ -509,7 +512,7 @@ Test(wal_write, the_command_line_is_judged_before_anything_is_done)
 
 Test(wal_write, a_disk_without_room_leaves_nothing)
 {
-    /* A file system of 2 MiB: the new log needs more, and so does a copy. */
+    /* A file system of 1 MiB: the new log needs more, and so does a copy. */
     build_segments();
     cr_assert_eq(mkdir(dest, 0750), 0);
     if (hf_private_mount("tmpfs", "size=1m", dest) != 0)
@@ -560,8 +563,8 @@ Test(wal_write, a_log_that_is_in_use_is_not_compacted)
 
 Test(wal_write, repair_says_what_is_lost_and_restores_the_rest)
 {
-    /* A byte of the second segment's first block is wrong: in it 14 is made and 10 gives back; 15, in
-     * the third, can still be read. */
+    /* A byte of the second segment's first block is wrong: in it 14 is made and 10 gives back;
+     * 15, in the third, can still be read. */
     char before[17], after[17], text[160], lost[PATH_BYTES];
     static char listed[1024];
     build_segments();
@@ -702,7 +705,8 @@ Test(wal_write, a_backup_of_a_log_at_rest_has_the_same_bytes)
 
 Test(wal_write, a_backup_begins_with_the_oldest_snapshot_if_the_log_does)
 {
-    /* Segment 1 is still there, as a crash left it, and 2 is not needed; then 2 is, and 1 is gone. */
+    /* Segment 1 is still there, as a crash left it, and 2 is not needed; then 2 is, and 1 is
+     * gone. */
     build_segments();
     hf_log_snapshot_make(&builder, last_lsn - 1, 3);
     hf_log_snapshot_make(&builder, last_lsn, 3);
@@ -744,8 +748,8 @@ Test(wal_write, a_backup_ends_cleanly_where_the_log_is_torn)
 
 Test(wal_write, no_backup_is_made_of_damage)
 {
-    /* A byte in the middle; a snapshot that attests more than there is; one of another log. A damaged
-     * snapshot is left out, and told. */
+    /* A byte in the middle; a snapshot that attests more than there is; one of another log. A
+     * damaged snapshot is left out, and told. */
     struct hf_log_snapshot_copy copy;
     build_segments();
     hf_log_builder_flip(&builder, 2, 4096 + 300, 1);
