@@ -27,8 +27,7 @@ struct search {
     uint64_t remember_ns;
     struct hf_progress progress;
     bool hopeless; /* whatever it begins with */
-    bool
-        failed; /* with the newest that was tried; what is tried now tells what can be had instead */
+    bool failed;   /* the newest was tried; older ones tell what can be had instead */
     char error[HF_FILES_ERROR_BYTES]; /* of that */
 };
 

@@ -512,7 +512,7 @@ Test(wal_write, the_command_line_is_judged_before_anything_is_done)
 
 Test(wal_write, a_disk_without_room_leaves_nothing)
 {
-    /* A file system of 2 MiB: the new log needs more, and so does a copy. */
+    /* A file system of 1 MiB: the new log needs more, and so does a copy. */
     build_segments();
     cr_assert_eq(mkdir(dest, 0750), 0);
     if (hf_private_mount("tmpfs", "size=1m", dest) != 0)
