@@ -90,14 +90,13 @@ static void count_reservation(struct hf_ledger_totals *totals, const struct hf_l
     totals->chains += image->chain_length != 0 && image->chain_index + 1 == image->chain_length;
 }
 
-/* True if it is not older than what is there. */
+/* True if it is newer than what is there. */
 static bool stands(const struct hf_ledger_reservation *last,
-                   const struct hf_ledger_reservation_image *image, enum hf_ledger_source source)
+                   const struct hf_ledger_reservation_image *image)
 {
     if (image->made_at_ns != last->made_at_ns)
         return image->made_at_ns > last->made_at_ns;
-    return image->sequence > last->sequence ||
-           (image->sequence == last->sequence && source == HF_LEDGER_FROM_LOG);
+    return image->sequence > last->sequence;
 }
 
 static const char *load_reservation(struct hf_ledger *ledger, const struct hf_ledger_image *image,
@@ -119,7 +118,7 @@ static const char *load_reservation(struct hf_ledger *ledger, const struct hf_le
         count_reservation(&ledger->totals, image,
                           last != NULL && hf_ledger_is_reused(last, content));
     }
-    if (last != NULL && !stands(last, content, source))
+    if (last != NULL && !stands(last, content))
         return NULL;
     if (last == NULL && (last = hf_book_add_reservation(book, content->id, hash, &number)) == NULL)
         return hf_ledger_no_memory(ledger->reason);
