@@ -46,8 +46,9 @@ static void on_answer(void *context, const struct hf_reply *reply)
     struct churner *churner = context;
     churner->grants += reply->result == HF_GRANTED;
     churner->refusals += reply->result == HF_SOLD_OUT;
+    /* On a busy machine the disk may stand still for a second. */
     churner->others += reply->result != HF_GRANTED && reply->result != HF_SOLD_OUT &&
-                       reply->result != HF_CANCELLED;
+                       reply->result != HF_CANCELLED && reply->result != HF_OVERLOADED;
     if (reply->result == HF_GRANTED)
         ask(churner, HF_OP_CANCEL, &reply->reservation.id);
     else if (!ending)
