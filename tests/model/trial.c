@@ -948,8 +948,7 @@ static const char *do_crash(struct hf_trial *trial, uint32_t dice)
     return go_on(trial, trial->subject->crash(trial->engine, lsn, trial->now_ns), dice);
 }
 
-const char *hf_trial_restarted(struct hf_trial *trial, uint64_t lsn, uint64_t now_ns,
-                               uint32_t dice)
+const char *hf_trial_restarted(struct hf_trial *trial, uint64_t lsn, uint64_t now_ns, uint32_t dice)
 {
     if (lsn + 1 < trial->first_lsn || lsn >= trial->next_lsn)
         return wrong(trial,
