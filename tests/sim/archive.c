@@ -87,11 +87,11 @@ static int take(struct hf_sim_archive *archive, const char *name)
 {
     const struct hf_sim_content *content = hf_sim_disk_seen(archive->disk, name);
     uint64_t segment;
-    if (content == NULL) {
-        note_wrong(archive, "a file that is not there", name);
-        return 1;
-    }
     bool is_segment = hf_segment_name_parse(name, &segment);
+    if (content == NULL && is_segment)
+        note_wrong(archive, "a segment that goes meanwhile", name);
+    if (content == NULL || archive->disk->wound_count != 0)
+        return 1; /* a snapshot of which there is a newer one by now; or what is to be healed yet */
     if (is_segment && content->page_count * (uint64_t)HF_SIM_PAGE_BYTES != content->bytes)
         note_wrong(archive, "a segment that is not full", name);
     struct hf_sim_archived *file = find(archive, name);
@@ -120,6 +120,8 @@ int __wrap_hf_command_start(struct hf_command *command, const char *directory, c
     *command = (struct hf_command){.pid = 1, .end = -1, .output = -1};
     snprintf(running.name, sizeof running.name, "%s", text + 8);
     running.looks = hf_random_below(&used->random, LOOKS_MAX);
+    if (hf_sim_disk_seen(used->disk, running.name) == NULL && !used->disk->dead)
+        note_wrong(used, "a file that is not there", running.name);
     return 0;
 }
 

@@ -115,7 +115,6 @@ static void begin_with(struct hf_sim_life *life, const struct hf_sim_setting *se
     bool archives = snapshots && chance(life, 40);
     if (archives)
         hf_sim_archive_init(&life->archive, &life->disk, seed);
-    hf_sim_archive_use(&life->archive);
     hf_sim_server_init(
         &life->server,
         &(struct hf_sim_server_options){
@@ -165,7 +164,6 @@ void hf_sim_life_branch(struct hf_sim_life *branch, const struct hf_sim_life *fr
     hf_sim_server_init_like(&branch->server, &from->server, &options);
     if (options.archive_command != NULL)
         hf_sim_archive_copy(&branch->archive, &from->archive, &branch->disk);
-    hf_sim_archive_use(&branch->archive);
     branch->promised_lsn = from->promised_lsn;
     branch->workload.now_ns = from->workload.now_ns;
 }
@@ -323,7 +321,7 @@ static void count_removing(struct hf_sim_life *life, const struct store_room *be
         }
 }
 
-/* One step of the snapshot that is being made, or that is due. */
+/* Some steps of the snapshot that is being made, or that is due. */
 static void make_snapshot(struct hf_sim_life *life)
 {
     struct hf_store *store = life->server.store;
@@ -331,7 +329,8 @@ static void make_snapshot(struct hf_sim_life *life)
     struct hf_snapshotter_report report;
     if (chance(life, 4))
         hf_store_request_snapshot(store);
-    hf_snapshotter_step(store->snapshotter);
+    for (uint32_t steps = 1 + below(life, 8); steps > 0 && !life->disk.dead; steps--)
+        hf_snapshotter_step(store->snapshotter);
     hf_snapshotter_describe(store->snapshotter, &report);
     life->coverage->crashes_in_snapshot += life->disk.dead;
     count_removing(life, &before);
@@ -471,9 +470,9 @@ static const char *act_behind(struct hf_sim_life *life)
         make_snapshot(life);
     else if (dice < 90)
         archive(life);
-    else if (dice < 91)
+    else if (dice < (life->keep >= 0 ? 94 : 91))
         read_beside(life);
-    else if (dice < 95)
+    else if (dice < 96)
         attest(life);
     else if (life->is_followed)
         return follow(life);
@@ -644,6 +643,7 @@ static void pass_downtime(struct hf_sim_life *life)
 int hf_sim_life_try(struct hf_sim_life *life)
 {
     hf_speech_clear();
+    hf_sim_archive_use(&life->archive);
     int result = hf_sim_server_start(&life->server);
     hf_sim_life_tell(life, "the server starts: %s",
                      life->disk.dead ? "crashed"
@@ -657,34 +657,40 @@ int hf_sim_life_try(struct hf_sim_life *life)
     return result;
 }
 
+/* True if an I/O error in a start need not be told, or was. What was read ahead in vain is read again;
+ * what could not be listed is removed later; of a removal that was not synced, what comes back is. */
+static bool may_start_with(enum hf_sim_operation operation, uint32_t skip)
+{
+    return operation == HF_SIM_READ || operation == HF_SIM_LIST ||
+           (operation == HF_SIM_SYNC_DIRECTORY && skip != 0) || hf_speech_text()[0] != '\0';
+}
+
 /* A start that is cut short, or meets an error: then it is done again. */
 static const char *try_disturbed(struct hf_sim_life *life, bool *again)
 {
     enum hf_sim_operation operation = (enum hf_sim_operation)below(life, HF_SIM_OPERATIONS);
+    uint32_t skip = below(life, 6);
     bool dies = chance(life, 60);
     if (dies)
         life->disk.die_at = life->disk.changes + below(life, START_CHANGES);
     else
-        hf_sim_disk_fail(&life->disk, operation, below(life, 6), 1, -EIO);
+        hf_sim_disk_fail(&life->disk, operation, skip, 1, -EIO);
     int result = hf_sim_life_try(life);
     bool failed = !dies && life->disk.rules[operation].times == 0;
     life->disk.die_at = HF_SIM_NEVER;
     memset(life->disk.rules, 0, sizeof life->disk.rules);
-    *again = true;
+    *again = life->disk.dead || result != 0;
     if (life->disk.dead) {
         life->coverage->crashes_in_recovery++;
         hf_sim_life_crash(life, chance(life, 60) ? HF_SIM_POWER : HF_SIM_KILL);
         return NULL;
     }
-    /* What was read ahead in vain is read again; what could not be listed is removed later. */
-    bool said = operation == HF_SIM_READ || operation == HF_SIM_LIST || hf_speech_text()[0] != '\0';
-    if (failed && result == 0 && !said)
+    if (failed && result == 0 && !may_start_with(operation, skip))
         return hf_sim_life_wrong(life, "an I/O error in a start was ignored (operation %u)",
                                  operation);
     if (!failed && result != 0)
         return hf_sim_life_wrong(life, "refused to start: %s", life->server.error);
     life->coverage->start_errors += result != 0;
-    *again = result != 0;
     if (result != 0)
         hf_sim_life_crash(life, HF_SIM_KILL);
     return NULL;

@@ -265,8 +265,10 @@ static bool decide(struct hf_sim_server *server, struct hf_actor *actor,
         if (outcome->result == HF_PUT_ASIDE_BUSY)
             end_turn(actor, TICK_BUDGET);
         /* If BUSY: what it waits for cannot be recorded. */
-        bool waits = outcome->result == HF_PUT_ASIDE_LOG_FULL ||
-                     (tries > ATTEMPTS / 2 && is_nearly_full(&server->store->log.ring));
+        bool full = is_nearly_full(&server->store->log.ring);
+        bool waits = outcome->result == HF_PUT_ASIDE_LOG_FULL || (tries > ATTEMPTS / 2 && full);
+        if (full)
+            fall_behind(server, actor->now_ns);
         if (waits && !let_log_go_on(server))
             return false;
     }
