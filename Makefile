@@ -7,6 +7,7 @@ CYCLES  ?= 20
 CRASHES ?= 100000
 OPERATIONS ?= 1000000
 DAYS    ?= 365
+BOOKINGS ?= 1000000
 SANITIZE ?=
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Werror
@@ -65,7 +66,7 @@ SLOW     = $(BUILD)/holdfastd-slow
 comma    = ,
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash sim mutants fuzz model retention expiry bench asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash sim mutants fuzz model retention expiry bench bench-recovery asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -75,7 +76,7 @@ all: setup ## build the programs (installing what is missing first)
 programs: $(PROGRAMS) $(LIB)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install the Debian packages that are missing
 	@tools/setup build
@@ -193,6 +194,10 @@ demo: all ## the founding story on a real server: 500 places, 1000 people, two c
 
 bench: all ## a short load on a server of its own
 	@bench/run $(BUILD)
+
+bench-recovery: all ## how long a crash lasts: Holdfast, Redis and PostgreSQL after BOOKINGS (BOOKINGS=1000000)
+	@tools/setup peers
+	@bench/recovery $(BUILD) $(BOOKINGS)
 
 expiry: all ## how soon lapsed units can be had again, with a million holds, on a server of its own
 	@bench/expiry $(BUILD)
