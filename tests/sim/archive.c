@@ -18,6 +18,7 @@ static struct hf_sim_archive *used;
 static struct {
     char name[HF_SIM_NAME_BYTES];
     uint32_t looks; /* at it, until it ends */
+    bool runs;
 } running;
 
 /* ---- what it has ---- */
@@ -57,6 +58,12 @@ void hf_sim_archive_copy(struct hf_sim_archive *to, const struct hf_sim_archive 
 void hf_sim_archive_use(struct hf_sim_archive *archive)
 {
     used = archive;
+    running.runs = false;
+}
+
+bool hf_sim_archive_runs(void)
+{
+    return running.runs;
 }
 
 static struct hf_sim_archived *find(const struct hf_sim_archive *archive, const char *name)
@@ -120,6 +127,7 @@ int __wrap_hf_command_start(struct hf_command *command, const char *directory, c
     *command = (struct hf_command){.pid = 1, .end = -1, .output = -1};
     snprintf(running.name, sizeof running.name, "%s", text + 8);
     running.looks = hf_random_below(&used->random, LOOKS_MAX);
+    running.runs = true;
     if (hf_sim_disk_seen(used->disk, running.name) == NULL && !used->disk->dead)
         note_wrong(used, "a file that is not there", running.name);
     return 0;
@@ -131,6 +139,7 @@ bool __wrap_hf_command_poll(struct hf_command *command, struct hf_command_end *e
         running.looks--;
         return false;
     }
+    running.runs = used->disk->dead;
     bool fails = used->disk->dead || hf_random_chance(&used->random, used->fail_percent);
     *command = (struct hf_command){0};
     *end = (struct hf_command_end){.status = fails ? 1 : take(used, running.name)};

@@ -42,6 +42,9 @@ void hf_sim_archive_copy(struct hf_sim_archive *to, const struct hf_sim_archive 
 /* From here on, commands hand files to this one. */
 void hf_sim_archive_use(struct hf_sim_archive *archive);
 
+/* True if a command ran when its server was last seen alive. */
+bool hf_sim_archive_runs(void);
+
 /* What it has of a file; NULL: nothing. */
 const struct hf_sim_content *hf_sim_archive_find(const struct hf_sim_archive *archive,
                                                  const char *name);

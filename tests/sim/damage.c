@@ -267,9 +267,11 @@ static const char *damage_log(const struct hf_sim_setting *setting, uint64_t see
     static struct hf_sim_life life, fork;
     static struct damage damage;
     damage = (struct damage){.life = &life, .fork = &fork};
-    hf_sim_life_begin_with(&fork, setting, seed, segment_bytes);
+    const struct hf_sim_wish wish = {
+        .segment_bytes = segment_bytes, .busy = segment_bytes == 0, .anew = true};
+    hf_sim_life_begin(&fork, setting, seed, &wish);
     const char *error = make_log(&fork, true);
-    hf_sim_life_begin_with(&life, setting, seed, segment_bytes);
+    hf_sim_life_begin(&life, setting, seed, &wish);
     if (error == NULL)
         error = make_log(&life, false);
     if (error == NULL)
@@ -284,7 +286,8 @@ static const char *damage_log(const struct hf_sim_setting *setting, uint64_t see
 const char *hf_sim_damage(const struct hf_sim_setting *setting, uint64_t seed, char *text,
                           size_t text_bytes)
 {
-    const char *error = damage_log(setting, seed, SMALL_BYTES, damage_all, text, text_bytes);
+    const char *error =
+        damage_log(setting, seed, seed % 2 == 0 ? SMALL_BYTES : 0, damage_all, text, text_bytes);
     return error != NULL
                ? error
                : damage_log(setting, seed, LARGE_BYTES, damage_far_behind, text, text_bytes);

@@ -10,12 +10,18 @@
 #define BRANCHES      3u /* of each instant */
 #define START_CHANGES 10u
 
+/* One of three is like any other. */
+static void begin(struct hf_sim_life *life, const struct hf_sim_setting *setting, uint64_t seed)
+{
+    hf_sim_life_begin(life, setting, seed, &(struct hf_sim_wish){.busy = seed % 3 != 0});
+}
+
 /* The life as it goes if nothing stops it. */
 static const char *live(struct hf_sim_life *life)
 {
     const char *error = hf_sim_life_start(life, false);
     if (error == NULL)
-        error = hf_sim_life_run(life, 30 + hf_random_below(&life->random, 60));
+        error = hf_sim_life_run(life, 60 + hf_random_below(&life->random, 120));
     if (error == NULL && !life->disk.dead)
         error = hf_sim_life_stop(life);
     if (error == NULL && !life->disk.dead)
@@ -69,7 +75,7 @@ static const char *die_in(const struct hf_sim_setting *setting, uint64_t seed, u
                           uint64_t trace, char *text, size_t text_bytes)
 {
     static struct hf_sim_life life, branch;
-    hf_sim_life_begin(&life, setting, seed);
+    begin(&life, setting, seed);
     life.disk.die_at = change;
     const char *error = live(&life);
     hf_sim_life_stop_dead(&life);
@@ -91,23 +97,23 @@ static const char *die_in(const struct hf_sim_setting *setting, uint64_t seed, u
     return finish(&life, error, text, text_bytes);
 }
 
-const char *hf_sim_exhaustive(const struct hf_sim_setting *setting, uint64_t seed, char *text,
-                              size_t text_bytes)
+const char *hf_sim_exhaustive(const struct hf_sim_setting *setting, uint64_t seed, uint64_t stride,
+                              char *text, size_t text_bytes)
 {
     static struct hf_sim_life life;
     uint64_t *traces = calloc(CHANGES_MAX, sizeof *traces);
     HF_CHECK(traces != NULL);
-    hf_sim_life_begin(&life, setting, seed);
+    begin(&life, setting, seed);
     life.disk.traces = traces;
     life.disk.trace_room = CHANGES_MAX;
     const char *error = live(&life);
     uint64_t changes = life.disk.changes;
     HF_CHECK(changes <= CHANGES_MAX);
     error = finish(&life, error, text, text_bytes);
-    for (uint64_t change = 0; change < changes && error == NULL; change++)
+    for (uint64_t change = seed % stride; change < changes && error == NULL; change += stride)
         error = die_in(setting, seed, change, traces[change], text, text_bytes);
     if (error == NULL)
-        setting->coverage->replays += changes;
+        setting->coverage->replays += changes / stride;
     free(traces);
     return error;
 }

@@ -19,13 +19,14 @@
 #include "wal/record.h"
 #include "wal/segment_header.h"
 
-#define SEGMENT_BYTES    (1u << 20)
-#define RING_SLOTS       512u
-#define RETAIN_NS        (600 * HF_NS_PER_S)
-#define BEGIN_NS         (1000 * HF_NS_PER_S)
-#define START_ATTEMPTS   4u  /* that may be cut short, one after the other */
-#define START_CHANGES    24u /* of the disk in a start, about */
-#define FOLLOWED_AT_ONCE 128u
+#define SEGMENT_BYTES       (1u << 20)
+#define SMALL_SEGMENT_BYTES 32768u /* the least that the program is built for */
+#define RING_SLOTS          512u
+#define RETAIN_NS           (600 * HF_NS_PER_S)
+#define BEGIN_NS            (1000 * HF_NS_PER_S)
+#define START_ATTEMPTS      4u  /* that may be cut short, one after the other */
+#define START_CHANGES       24u /* of the disk in a start, about */
+#define FOLLOWED_AT_ONCE    128u
 
 _Static_assert(BEGIN_NS > HF_SIM_ORIGIN_NS, "the clock does not go back at the beginning");
 
@@ -100,52 +101,49 @@ static void begin_clients(struct hf_sim_life *life)
 /* Most segments are small, and full soon. */
 static uint64_t some_segment_bytes(struct hf_sim_life *life)
 {
-    static const uint32_t sizes[] = {32768, 65536, 65536, 131072, SEGMENT_BYTES, SEGMENT_BYTES};
+    static const uint32_t sizes[] = {SMALL_SEGMENT_BYTES,     SMALL_SEGMENT_BYTES,
+                                     2 * SMALL_SEGMENT_BYTES, 2 * SMALL_SEGMENT_BYTES,
+                                     4 * SMALL_SEGMENT_BYTES, SEGMENT_BYTES,
+                                     SEGMENT_BYTES,           SEGMENT_BYTES};
     return sizes[below(life, sizeof sizes / sizeof *sizes)];
 }
 
-static void begin_with(struct hf_sim_life *life, const struct hf_sim_setting *setting,
-                       uint64_t seed, uint64_t segment_bytes)
+static void init_server(struct hf_sim_life *life, const struct hf_sim_wish *wish)
 {
-    hf_sim_clock_begin(seed, BEGIN_NS);
-    begin(life, setting, seed, 2);
-    if (segment_bytes == 0)
-        segment_bytes = some_segment_bytes(life);
-    bool snapshots = chance(life, 60);
-    bool archives = snapshots && chance(life, 40);
+    bool snapshots = wish->busy || chance(life, 70);
+    bool archives = snapshots && (wish->busy || chance(life, 50));
+    uint64_t segment_bytes = wish->segment_bytes != 0 ? wish->segment_bytes
+                             : wish->busy             ? SMALL_SEGMENT_BYTES
+                                                      : some_segment_bytes(life);
+    uint32_t snapshot_pages = 1 + below(life, wish->busy ? 6 : 24);
     if (archives)
-        hf_sim_archive_init(&life->archive, &life->disk, seed);
+        hf_sim_archive_init(&life->archive, &life->disk, life->seed);
     hf_sim_server_init(
         &life->server,
         &(struct hf_sim_server_options){
             .disk = &life->disk,
-            .directory = setting->directory,
+            .directory = life->setting->directory,
             .segment_bytes = segment_bytes,
             .ring_slots = RING_SLOTS,
             .writes_inflight = below(life, HF_MAX_INFLIGHT + 1),
             .retain_ns = RETAIN_NS,
             .durability = chance(life, 5) ? HF_DURABILITY_MEMORY : HF_DURABILITY_DISK,
-            .snapshot_log_bytes =
-                snapshots ? (1 + below(life, 30)) * HF_SIM_PAGE_BYTES : UINT64_MAX,
+            .snapshot_log_bytes = snapshots ? snapshot_pages * HF_SIM_PAGE_BYTES : UINT64_MAX,
             .snapshot_copy_cells = 1 + below(life, 100),
             .archive_command = archives ? HF_SIM_ARCHIVE_COMMAND : NULL,
             .progress = progress,
             .context = life,
         });
-    begin_clients(life);
-}
-
-void hf_sim_life_begin_with(struct hf_sim_life *life, const struct hf_sim_setting *setting,
-                            uint64_t seed, uint64_t segment_bytes)
-{
-    begin_with(life, setting, seed, segment_bytes);
 }
 
 void hf_sim_life_begin(struct hf_sim_life *life, const struct hf_sim_setting *setting,
-                       uint64_t seed)
+                       uint64_t seed, const struct hf_sim_wish *wish)
 {
-    begin_with(life, setting, seed, 0);
-    if (life->server.options.segment_bytes != SEGMENT_BYTES)
+    hf_sim_clock_begin(seed, BEGIN_NS);
+    begin(life, setting, seed, 2);
+    init_server(life, wish);
+    begin_clients(life);
+    if (wish->anew || life->server.options.segment_bytes != SEGMENT_BYTES)
         return;
     struct hf_random random = life->disk.random;
     hf_sim_origin_copy(&life->disk, &life->random);
@@ -345,7 +343,6 @@ static void archive(struct hf_sim_life *life)
 {
     struct store_room before = look_at_room(life);
     hf_archiver_step(life->server.store->log.archiver, hf_monotonic_now_ns());
-    life->coverage->crashes_in_archiving += life->disk.dead;
     count_removing(life, &before);
     if (life->archive.wrong[0] != '\0')
         life->wrong = hf_sim_life_wrong(life, "%s", life->archive.wrong);
@@ -593,6 +590,7 @@ void hf_sim_life_crash(struct hf_sim_life *life, enum hf_sim_loss loss)
     coverage->crashes_in_creation += !has_segment(&life->disk);
     coverage->crashes_before_name_sync += has_renamed(&life->disk);
     coverage->crashes_in_flight += life->disk.died_inflight != 0;
+    coverage->crashes_in_archiving += hf_sim_archive_runs();
     coverage->crashes_in_several += life->disk.died_inflight > 1;
     hf_sim_life_tell(life, "%s at change %" PRIu64 ", %u writes in flight",
                      loss == HF_SIM_POWER ? "the power fails" : "the process is killed",
@@ -737,7 +735,7 @@ static const char *check_archive(struct hf_sim_life *life)
 {
     uint64_t first = hf_segments_first(&life->server.store->log.segments);
     char name[HF_SEGMENT_NAME_BYTES];
-    if (life->server.options.archive_command == NULL)
+    if (life->server.options.archive_command == NULL || life->is_damaged)
         return NULL;
     for (uint64_t segment = 1; segment < first; segment++) {
         hf_segment_name_format(segment, name);

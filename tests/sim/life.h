@@ -68,14 +68,18 @@ struct hf_sim_life {
     char text[900];
 };
 
-/* Begins with nothing, or with a log in which there is little room left. Nothing runs yet. */
-void hf_sim_life_begin(struct hf_sim_life *life, const struct hf_sim_setting *setting,
-                       uint64_t seed);
-void hf_sim_life_end(struct hf_sim_life *life);
+/* What a life is like, where chance does not decide. */
+struct hf_sim_wish {
+    uint64_t segment_bytes; /* 0: some size, mostly small */
+    bool busy; /* segments are small, and snapshots and the archive are always at work */
+    bool anew; /* it begins with an empty disk; else at times with a log in whose only
+                               segment little room is left */
+};
 
-/* The same, but with segments of that size, and an empty disk. */
-void hf_sim_life_begin_with(struct hf_sim_life *life, const struct hf_sim_setting *setting,
-                            uint64_t seed, uint64_t segment_bytes);
+/* Begins. Nothing runs yet. */
+void hf_sim_life_begin(struct hf_sim_life *life, const struct hf_sim_setting *setting,
+                       uint64_t seed, const struct hf_sim_wish *wish);
+void hf_sim_life_end(struct hf_sim_life *life);
 
 /* A life of its own whose disk and past are those of `from`, where no server runs. Nobody asks
  * anything in it, and the model is not there: it is for starts. `number` makes its chance another. */

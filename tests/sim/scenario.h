@@ -7,7 +7,7 @@
  *   exhaustive  A short life without any trouble is lived once, and its changes of the disk are
  *               counted. Then it is lived again for each of them, up to just that change: there the
  *               disk dies, and several power failures and kills are tried on copies of what it held,
- *               some cut short in recovery again.
+ *               some cut short in recovery again. With a stride, only some of the changes are died in.
  *   damage      A small log is made. Then every sector of every block of it, and places all over its
  *               files, are damaged in each way, one at a time; and each result is judged (damage.h).
  */
@@ -20,8 +20,8 @@
 const char *hf_sim_random(struct hf_sim_life *life);
 
 /* They begin and end lives of this seed themselves. NULL, or what is wrong: in `text`. */
-const char *hf_sim_exhaustive(const struct hf_sim_setting *setting, uint64_t seed, char *text,
-                              size_t text_bytes);
+const char *hf_sim_exhaustive(const struct hf_sim_setting *setting, uint64_t seed, uint64_t stride,
+                              char *text, size_t text_bytes);
 const char *hf_sim_damage(const struct hf_sim_setting *setting, uint64_t seed, char *text,
                           size_t text_bytes);
 

@@ -322,6 +322,7 @@ static void server_execute(void *subject, unsigned thread, uint64_t now_ns,
         return;
     }
     bool reads = only_reads(request->operation);
+    do_chores(server, actor);
     if ((!reads && !has_place(server)) || !decide(server, actor, request, answer, &outcome)) {
         fall_behind(server, now_ns);
         server->turned_away++;
