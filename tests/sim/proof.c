@@ -227,7 +227,9 @@ static const char *compare_snapshot(struct proof *proof, const struct hf_log_sna
 const char *hf_sim_prove(struct hf_sim_server *server, bool damaged, uint64_t *hash, char *text,
                          size_t text_bytes)
 {
-    struct proof proof = {server, hf_ledger_open(UINT64_MAX), text, text_bytes};
+    struct proof proof = {.server = server, .ledger = hf_ledger_open(UINT64_MAX)};
+    proof.text = text;
+    proof.text_bytes = text_bytes;
     HF_CHECK(proof.ledger != NULL);
     const char *error = compare_log(&proof, damaged);
     if (error == NULL)
