@@ -372,7 +372,9 @@ static bool progress(void *context)
     const struct hf_ring *ring = &life->server.store->log.ring;
     uint64_t limit = hf_load_relaxed(&ring->limit); /* one thread */
     run_flusher(life);
-    if (life->disk.inflight_count == 0 && goes_on(life)) {
+    /* On a full disk it is tried now and then only. */
+    bool prepares = !life->is_full || chance(life, 5);
+    if (life->disk.inflight_count == 0 && goes_on(life) && prepares) {
         hf_sim_life_prepare(life);
         run_flusher(life);
     }

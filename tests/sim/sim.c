@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -32,6 +33,10 @@
 #define EXIT_NOT_COVERED  3
 
 enum mode { MIX, RANDOM, EXHAUSTIVE, DAMAGE };
+
+/* Of jemalloc: what is given back is soon asked for again. */
+extern const char *malloc_conf;
+const char *malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 static const char *const mode_names[] = {"mix", "random", "exhaustive", "damage"};
 
@@ -226,6 +231,8 @@ int main(int argc, char **argv)
 {
     uint64_t started_ns = hf_sim_clock_real_ns();
     read_options(argc, argv);
+    /* Of what is mapped, little is touched: a start takes less time than zeroing a huge page does. */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     make_directory();
     hf_speech_begin();
     signal(SIGABRT, tell_and_die);
