@@ -657,8 +657,9 @@ int hf_sim_life_try(struct hf_sim_life *life)
     return result;
 }
 
-/* True if an I/O error in a start need not be told, or was. What was read ahead in vain is read again;
- * what could not be listed is removed later; of a removal that was not synced, what comes back is. */
+/* True if an I/O error in a start need not be told, or was. What was read ahead in vain is read
+ * again; what could not be listed is removed later; of a removal that was not synced, what comes
+ * back is. */
 static bool may_start_with(enum hf_sim_operation operation, uint32_t skip)
 {
     return operation == HF_SIM_READ || operation == HF_SIM_LIST ||
