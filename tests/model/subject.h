@@ -45,15 +45,16 @@ struct hf_subject {
     /* Does what the server does by itself as time goes by. Thread 0. */
     void (*tick)(void *subject, uint64_t now_ns);
 
-    /* True if its log has no room, or had none: it may turn requests away (STORAGE_FULL), and what is
-     * due may not be done yet. NULL: never. */
+    /* True if its log has no room, or had none: it may turn requests away (STORAGE_FULL), and what
+     * is due may not be done yet. NULL: never. */
     bool (*is_behind)(void *subject);
 
     /* What was logged since the last call, in order. Thread 0; valid until the next call. */
     uint32_t (*logged)(void *subject, const struct hf_image **images);
 
-    /* The process is gone, and of the log there is only what is up to this LSN; starts again. Returns
-     * the LSN that the next change gets, or got while it started. NULL: see hf_trial_restarted(). */
+    /* The process is gone, and of the log there is only what is up to this LSN; starts again.
+     * Returns the LSN that the next change gets, or got while it started. NULL: see
+     * hf_trial_restarted(). */
     uint64_t (*crash)(void *subject, uint64_t lsn, uint64_t now_ns);
 
     /* NULL, or what went wrong by its own account: it can only be closed then. No thread is

@@ -1,12 +1,13 @@
 /*
- * A trial: one subject and the model, step by step. Everything that the subject says is held against
- * the model at once: the answer, what was logged meanwhile, and now and then the whole state.
+ * A trial: one subject and the model, step by step. Everything that the subject says is held
+ * against the model at once: the answer, what was logged meanwhile, and now and then the whole
+ * state.
  *
  * The log is read along. What the server did by itself (a hold expired, an offer was made) is
- * followed by the model if the server was free to do it; what the request did must be logged exactly
- * as the model did it, one image for each change. So the state is compared with every step, and
- * after a crash the model goes back to exactly what the rest of the log says: whole operations, in
- * order, a batch wholly or not at all.
+ * followed by the model if the server was free to do it; what the request did must be logged
+ * exactly as the model did it, one image for each change. So the state is compared with every step,
+ * and after a crash the model goes back to exactly what the rest of the log says: whole operations,
+ * in order, a batch wholly or not at all.
  *
  * What must have happened is demanded, too: after each step nobody waits for units that are free;
  * after each tick no hold is past its deadline by more than the promise (nor, of those that lapsed
@@ -45,9 +46,9 @@ const char *hf_trial_step(struct hf_trial *trial, const struct hf_step *step,
                           const struct hf_line *lines);
 
 /*
- * The subject crashed and started again by itself, at now_ns: of the log there is what is up to this
- * LSN, and what it recorded while it started. The model goes back to there, and the whole state is
- * compared; `dice` as in a step. NULL, or what is wrong.
+ * The subject crashed and started again by itself, at now_ns: of the log there is what is up to
+ * this LSN, and what it recorded while it started. The model goes back to there, and the whole
+ * state is compared; `dice` as in a step. NULL, or what is wrong.
  */
 const char *hf_trial_restarted(struct hf_trial *trial, uint64_t lsn, uint64_t now_ns,
                                uint32_t dice);

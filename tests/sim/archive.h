@@ -1,10 +1,10 @@
 /*
  * A simulated archive: what the operator's archive command has taken, and how it fails.
  *
- * The program is linked with --wrap for hf_command_start(), hf_command_poll() and hf_command_stop():
- * no shell is started. A command runs for some looks at it, and then fails, or takes the file as it
- * is then. It never takes another content for a file that it has: that is noted as wrong, as is a
- * segment that is not full.
+ * The program is linked with --wrap for hf_command_start(), hf_command_poll() and
+ * hf_command_stop(): no shell is started. A command runs for some looks at it, and then fails, or
+ * takes the file as it is then. It never takes another content for a file that it has: that is
+ * noted as wrong, as is a segment that is not full.
  *
  * One thread; one archive at a time is in use.
  */

@@ -1,6 +1,7 @@
 /*
- * Buffers that are kept: a start maps some MiB to read into and gives them back, a simulation starts
- * ten times a millisecond. The program is linked with --wrap for the two functions. One thread.
+ * Buffers that are kept: a start maps some MiB to read into and gives them back, a simulation
+ * starts ten times a millisecond. The program is linked with --wrap for the two functions. One
+ * thread.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /*
  * Simulated time and chance.
  *
- * The program is linked with --wrap for clock_gettime(), nanosleep(), poll(), getrandom(), hf_id_make():
- * what the engine and the log ask of the machine, they get from here. So a run is the same each time,
- * hours pass at once, and the product has no seam for it that could cost anything.
+ * The program is linked with --wrap for clock_gettime(), nanosleep(), poll(), getrandom(),
+ * hf_id_make(): what the engine and the log ask of the machine, they get from here. So a run is the
+ * same each time, hours pass at once, and the product has no seam for it that could cost anything.
  *
  * One thread.
  */

@@ -1,7 +1,7 @@
 /*
- * The simulated disk: one flat directory behind the I/O seam (wal/io.h), and a queue of writes whose
- * completions its user decides. It knows of every file what reads see and what a power failure
- * leaves, and how the two differ.
+ * The simulated disk: one flat directory behind the I/O seam (wal/io.h), and a queue of writes
+ * whose completions its user decides. It knows of every file what reads see and what a power
+ * failure leaves, and how the two differ.
  *
  * What is durable.
  *   HF_IO_WRITE      a write is durable when it has completed; until then any of its sectors of 512
@@ -11,25 +11,27 @@
  *   names            What is created, renamed or removed is seen at once, and durable after
  *                    sync_directory(). Until then it may have happened or not: what was done to one
  *                    file in the order in which it was done, what was done to different files
- *                    independently. A rename happens whole. sync_file() makes no name durable. (More
- *                    than a journaling file system would do to us: those keep the order of all.)
+ *                    independently. A rename happens whole. sync_file() makes no name durable.
+ *                    (More than a journaling file system would do to us: those keep the order of
+ *                    all.)
  *
  * How it stops. hf_sim_disk_die() stops all at one instant, or `die_at` does, in the middle of the
- * change with that number; from then on nothing has an effect, and every function fails. Whoever used
- * the disk closes what it has open; then hf_sim_disk_restart() tells what was left:
+ * change with that number; from then on nothing has an effect, and every function fails. Whoever
+ * used the disk closes what it has open; then hf_sim_disk_restart() tells what was left:
  *   HF_SIM_POWER  the machine stopped. What was not durable, or in flight, survives in part (see
  *                 outage.h); what survives is durable.
  *   HF_SIM_KILL   the process was killed. What was seen is seen still, but no more durable than it
- *                 was. Writes in flight reach the disk some time later, whole, torn or not at all: at
- *                 the latest when their file is opened for writing. They are durable after sync_file().
+ *                 was. Writes in flight reach the disk some time later, whole, torn or not at all:
+ *                 at the latest when their file is opened for writing. They are durable after
+ *                 sync_file().
  *
- * What goes wrong on the way is asked for: errors by rule, completions by their fate, bytes that rot.
- * Damage of which nobody is told (rot, lost and misdirected writes) is remembered, so that it can be
- * healed: on a copy, to learn what the disk should hold.
+ * What goes wrong on the way is asked for: errors by rule, completions by their fate, bytes that
+ * rot. Damage of which nobody is told (rot, lost and misdirected writes) is remembered, so that it
+ * can be healed: on a copy, to learn what the disk should hold.
  *
- * Not simulated: reads that fail to see what was written; and a sync_file() that fails and, for good,
- * forgets what a killed process had written: reads would show it, and no later sync could make it
- * durable.
+ * Not simulated: reads that fail to see what was written; and a sync_file() that fails and, for
+ * good, forgets what a killed process had written: reads would show it, and no later sync could
+ * make it durable.
  *
  * One thread. Every use that a real disk would refuse for its alignment ends the process.
  */
@@ -161,8 +163,8 @@ struct hf_sim_disk {
 void hf_sim_disk_init(struct hf_sim_disk *disk, uint64_t seed);
 void hf_sim_disk_close(struct hf_sim_disk *disk);
 
-/* Makes `to` a disk of its own that holds the same, and is dead if `from` is. If that is alive, nobody
- * has a file of it open, or a write in flight. Rules, room and counts are not copied. */
+/* Makes `to` a disk of its own that holds the same, and is dead if `from` is. If that is alive,
+ * nobody has a file of it open, or a write in flight. Rules, room and counts are not copied. */
 void hf_sim_disk_copy(struct hf_sim_disk *to, const struct hf_sim_disk *from);
 
 /* ---- stopping ---- */
@@ -178,8 +180,8 @@ void hf_sim_disk_restart(struct hf_sim_disk *disk, enum hf_sim_loss loss);
 /* ---- what goes wrong ---- */
 
 /* After `skip` more calls, `times` calls of the operation fail with `result` (-errno). A write that
- * fails may have been done in part; of a file whose sync failed, nothing that was not durable will be
- * so by a later sync. */
+ * fails may have been done in part; of a file whose sync failed, nothing that was not durable will
+ * be so by a later sync. */
 void hf_sim_disk_fail(struct hf_sim_disk *disk, enum hf_sim_operation operation, uint32_t skip,
                       uint32_t times, int result);
 

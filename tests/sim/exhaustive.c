@@ -60,7 +60,7 @@ static const char *try_branch(struct hf_sim_life *branch, uint32_t number)
     const char *error = hf_sim_life_prove(branch);
     if (error != NULL || number % 3 != 2)
         return error;
-    /* What a killed process left, was accepted, and built upon, is there after a power failure, too. */
+    /* What a killed process left, and was built upon, is there after a power failure, too. */
     error = hf_sim_life_ask_plainly(branch, number);
     if (error != NULL)
         return error;

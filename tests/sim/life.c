@@ -372,7 +372,9 @@ static bool progress(void *context)
     const struct hf_ring *ring = &life->server.store->log.ring;
     uint64_t limit = hf_load_relaxed(&ring->limit); /* one thread */
     run_flusher(life);
-    if (life->disk.inflight_count == 0 && goes_on(life)) {
+    /* On a full disk it is tried now and then only. */
+    bool prepares = !life->is_full || chance(life, 5);
+    if (life->disk.inflight_count == 0 && goes_on(life) && prepares) {
         hf_sim_life_prepare(life);
         run_flusher(life);
     }
@@ -655,8 +657,9 @@ int hf_sim_life_try(struct hf_sim_life *life)
     return result;
 }
 
-/* True if an I/O error in a start need not be told, or was. What was read ahead in vain is read again;
- * what could not be listed is removed later; of a removal that was not synced, what comes back is. */
+/* True if an I/O error in a start need not be told, or was. What was read ahead in vain is read
+ * again; what could not be listed is removed later; of a removal that was not synced, what comes
+ * back is. */
 static bool may_start_with(enum hf_sim_operation operation, uint32_t skip)
 {
     return operation == HF_SIM_READ || operation == HF_SIM_LIST ||

@@ -1,15 +1,16 @@
 /*
- * A life: one disk, and the server that lives on it through any number of crashes, with its clients.
+ * A life: one disk, and the server that lives on it through any number of crashes, with its
+ * clients.
  *
- * What happens, happens one step at a time, in an order that follows from the seed: a client asks for
- * something, the flusher runs, a write ends, a segment is prepared, an idle server attests, somebody
- * who follows the log reads on. Everything that the server answers or records is held against the
- * reference model at once (tests/model/trial.h). What it has promised, by moving commit, is
- * remembered here: that must be there after any crash.
+ * What happens, happens one step at a time, in an order that follows from the seed: a client asks
+ * for something, the flusher runs, a write ends, a segment is prepared, an idle server attests,
+ * somebody who follows the log reads on. Everything that the server answers or records is held
+ * against the reference model at once (tests/model/trial.h). What it has promised, by moving
+ * commit, is remembered here: that must be there after any crash.
  *
  * A start may itself be cut short, again and again. When it is through, the log and the state are
- * proved (proof.h), the promise is checked, and the model goes back to where the log ends: the whole
- * state must then be the model's.
+ * proved (proof.h), the promise is checked, and the model goes back to where the log ends: the
+ * whole state must then be the model's.
  *
  * Functions that return text return NULL, or what is wrong, which is the end of the life.
  */
@@ -82,14 +83,16 @@ void hf_sim_life_begin(struct hf_sim_life *life, const struct hf_sim_setting *se
 void hf_sim_life_end(struct hf_sim_life *life);
 
 /* A life of its own whose disk and past are those of `from`, where no server runs. Nobody asks
- * anything in it, and the model is not there: it is for starts. `number` makes its chance another. */
+ * anything in it, and the model is not there: it is for starts. `number` makes its chance another.
+ * */
 void hf_sim_life_branch(struct hf_sim_life *branch, const struct hf_sim_life *from,
                         uint64_t number);
 
-/* Starts the server and proves what it recovered. `disturbed`: with crashes and errors on the way. */
+/* Starts the server and proves what it recovered. `disturbed`: with crashes and errors on the
+ * way. */
 const char *hf_sim_life_start(struct hf_sim_life *life, bool disturbed);
 
-/* The same in two halves, for those who look at the result themselves: starts it, once; and proves. */
+/* The same in two halves, for those who look at the result themselves: starts it, once; proves. */
 int hf_sim_life_try(struct hf_sim_life *life);
 const char *hf_sim_life_prove(struct hf_sim_life *life);
 

@@ -2,9 +2,9 @@
  * An outage: which part of what was not durable is left of it.
  *
  * Each write that was not durable, or in flight, survives in one of the ways that disks and their
- * caches know: not at all, whole, up to some sector, from some sector on, with holes, with one sector
- * alone, page by page. An outage as a whole has a temper: at times nothing survives, at times all,
- * mostly each write has a fate of its own.
+ * caches know: not at all, whole, up to some sector, from some sector on, with holes, with one
+ * sector alone, page by page. An outage as a whole has a temper: at times nothing survives, at
+ * times all, mostly each write has a fate of its own.
  */
 #ifndef HF_TESTS_SIM_OUTAGE_H
 #define HF_TESTS_SIM_OUTAGE_H

@@ -120,6 +120,14 @@ static const char *compare_states(struct proof *proof, uint64_t *hash)
 
 /* ---- what is on the disk ---- */
 
+/* How many of the first `count` records are left if the last chain among them has to be whole. */
+static uint32_t whole(const uint8_t *records, uint32_t count)
+{
+    const uint8_t *last = records + (size_t)(count - 1) * HF_RECORD_BYTES;
+    uint32_t index = last[HF_RECORD_CHAIN_INDEX], length = last[HF_RECORD_CHAIN_LENGTH];
+    return index + 1 < length ? count - (index + 1) : count;
+}
+
 static const char *compare_block(struct proof *proof, const struct hf_block_view *view)
 {
     uint64_t lsn = view->header.first_lsn;
@@ -130,11 +138,14 @@ static const char *compare_block(struct proof *proof, const struct hf_block_view
                    hf_sim_server_record(proof->server, lsn), HF_RECORD_BYTES) != 0)
             return wrong(proof, "LSN %" PRIu64 " is in the log, but not as it was recorded", lsn);
     }
+    uint32_t count = view->header.record_count;
+    if (count != 0 && whole(view->records, count) != count)
+        return wrong(proof, "a chain goes on behind LSN %" PRIu64 ", in another block", lsn - 1);
     return NULL;
 }
 
-/* The newest block is a START block that says that all before it is durable: so that no damage to what
- * was recovered can pass for a torn tail. */
+/* The newest block is a START block that says that all before it is durable: so that no damage to
+ * what was recovered can pass for a torn tail. */
 static const char *check_last(struct proof *proof, const struct hf_block *last)
 {
     uint64_t last_lsn = last->first_lsn + last->record_count - 1;
@@ -180,8 +191,8 @@ static const char *compare_log(struct proof *proof, bool damaged)
 
 /* ---- snapshots ---- */
 
-/* A reservation may be there twice: as it was, and, when that was forgotten while the snapshot was made
- * and its id was used again, the new one; the newer stands. */
+/* A reservation may be there twice: as it was, and, when that was forgotten while the snapshot was
+ * made and its id was used again, the new one; the newer stands. */
 static const char *compare_record(struct hf_ledger_comparison *comparison, const uint8_t *record)
 {
     const char *reason = hf_ledger_compare(comparison, record);
@@ -280,14 +291,6 @@ void hf_sim_chronicle_free(struct hf_sim_chronicle *chronicle)
 }
 
 /* ---- a log that ends earlier ---- */
-
-/* How many of the first `count` records are left if the last chain among them has to be whole. */
-static uint32_t whole(const uint8_t *records, uint32_t count)
-{
-    const uint8_t *last = records + (size_t)(count - 1) * HF_RECORD_BYTES;
-    uint32_t index = last[HF_RECORD_CHAIN_INDEX], length = last[HF_RECORD_CHAIN_LENGTH];
-    return index + 1 < length ? count - (index + 1) : count;
-}
 
 static void seal_anew(struct hf_sim_disk *disk, const struct hf_block *old, uint8_t *bytes,
                       uint32_t count)

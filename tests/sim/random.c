@@ -12,7 +12,9 @@
 
 #define RUNS_MAX 14u
 
-/* Records that a full disk may have no room for: actors had credits for them before it was known. */
+#define SMALL_SEGMENTS_BYTES 65536u /* full soon */
+
+/* Records that a full disk may have no room for: actors had credits before it was known. */
 #define UNPLACED_MAX (HF_SIM_ACTORS * 64u + 8)
 
 static uint32_t below(struct hf_sim_life *life, uint32_t end)
@@ -167,15 +169,28 @@ static uint64_t unwritten(const struct hf_sim_life *life)
     return life->server.last_lsn - hf_tail_limit(hf_sim_server_flusher(&life->server));
 }
 
+/* Until no segment can be prepared, if that comes soon. True: that is known now. */
+static bool use_up_segments(struct hf_sim_life *life, const char **error)
+{
+    bool small = life->server.options.segment_bytes <= SMALL_SEGMENTS_BYTES;
+    for (uint32_t i = 0; i < 60 && *error == NULL && !life->disk.dead; i++) {
+        if (hf_sim_life_prepare(life) != 0)
+            return true;
+        for (uint32_t j = 0; j < 6 && *error == NULL && small; j++)
+            *error = hf_sim_life_ask(life);
+        hf_sim_life_settle(life);
+    }
+    return false;
+}
+
 /* The disk is full: no segment can be prepared. */
 static const char *run_on_full_disk(struct hf_sim_life *life)
 {
+    const char *error = NULL;
     if (!life->is_full)
         fill_disk(life);
-    /* From here on it is known that there is no other segment. */
-    bool is_last = hf_sim_life_prepare(life) != 0;
+    bool is_last = use_up_segments(life, &error);
     hf_sim_life_settle(life);
-    const char *error = NULL;
     for (uint32_t i = 0; i < 400 && is_last && error == NULL; i++)
         error = hf_sim_life_ask(life);
     if (error == NULL)

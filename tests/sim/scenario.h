@@ -1,15 +1,18 @@
 /*
- * Scenarios: what a life goes through. Each is one seed, and does what it does with every seed alike.
+ * Scenarios: what a life goes through. Each is one seed, and does what it does with every seed
+ * alike.
  *
  *   random      Runs of some ten steps, each ended in another way: by a power failure or a kill at
  *               some change of the disk, a clean end, a write that fails (FAIL-STOP), damage; with
  *               disks that are full, or stand still, on the way. Starts are cut short, too.
  *   exhaustive  A short life without any trouble is lived once, and its changes of the disk are
  *               counted. Then it is lived again for each of them, up to just that change: there the
- *               disk dies, and several power failures and kills are tried on copies of what it held,
- *               some cut short in recovery again. With a stride, only some of the changes are died in.
- *   damage      A small log is made. Then every sector of every block of it, and places all over its
- *               files, are damaged in each way, one at a time; and each result is judged (damage.h).
+ *               disk dies, and several power failures and kills are tried on copies of what it
+ *               held, some cut short in recovery again. With a stride, only some of the changes are
+ *               died in.
+ *   damage      A small log is made. Then every sector of every block of it, places all over its
+ *               files, and the files themselves are damaged in each way, one at a time; and each
+ *               result is judged (verdict.h).
  */
 #ifndef HF_TESTS_SIM_SCENARIO_H
 #define HF_TESTS_SIM_SCENARIO_H

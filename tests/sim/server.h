@@ -78,8 +78,8 @@ void hf_sim_server_free(struct hf_sim_server *server);
 /* Starts it. 0, or -errno with the line that a user would see in `error`. */
 int hf_sim_server_start(struct hf_sim_server *server);
 
-/* Ends it: in order if the disk lets it, and if all is written; -errno if not. What it holds is given
- * back either way. */
+/* Ends it: in order if the disk lets it, and if all is written; -errno if not. What it holds is
+ * given back either way. */
 int hf_sim_server_stop(struct hf_sim_server *server);
 
 /* The server that has just started found the log to end with this LSN: nothing beyond it was ever
@@ -101,8 +101,8 @@ const uint8_t *hf_sim_server_record(const struct hf_sim_server *server, uint64_t
 /* The server's date. */
 uint64_t hf_sim_server_now_ns(const struct hf_sim_server *server);
 
-/* The hash of the state that it holds (engine/state_hash.h). False: it is not settled, which it must
- * be between two steps (CONSERVATION). */
+/* The hash of the state that it holds (engine/state_hash.h). False: it is not settled, which it
+ * must be between two steps (CONSERVATION). */
 bool hf_sim_server_hash(const struct hf_sim_server *server, uint64_t *hash);
 
 static inline struct hf_flusher *hf_sim_server_flusher(const struct hf_sim_server *server)

@@ -3,9 +3,10 @@
  *
  *     sim [--crashes N] [--seed S] [--mode mix|random|exhaustive|damage] [--verbose] [--coverage]
  *
- * Scenarios (scenario.h) with seeds from S on, until there were N crashes: the first is run with seed
- * S, the next with S + 1, and so on; in the mode `mix`, which of them a seed gets is fixed too. So one
- * that failed is run again, alone and with everything that happens told, by the line that is printed.
+ * Scenarios (scenario.h) with seeds from S on, until there were N crashes: the first is run with
+ * seed S, the next with S + 1, and so on; in the mode `mix`, which of them a seed gets is fixed
+ * too. So one that failed is run again, alone and with everything that happens told, by the line
+ * that is printed.
  *
  * At the end it says what the simulation went through. In a run of some thousand crashes, something
  * that never happened is a failure: then the simulation would prove less than it says.
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -32,6 +34,10 @@
 #define EXIT_NOT_COVERED  3
 
 enum mode { MIX, RANDOM, EXHAUSTIVE, DAMAGE };
+
+/* Of jemalloc: what is given back is soon asked for again. */
+extern const char *malloc_conf;
+const char *malloc_conf = "dirty_decay_ms:-1,muzzy_decay_ms:-1";
 
 static const char *const mode_names[] = {"mix", "random", "exhaustive", "damage"};
 
@@ -57,8 +63,8 @@ static void print_again(FILE *file)
             mode_names[program.running], program.running_seed);
 }
 
-/* A broken invariant ends the process: what it said, and how to see it again. The signal is raised by
- * the only thread, between two statements of its own, never within a function of the library. */
+/* A broken invariant ends the process: what it said, and how to see it again. The signal is raised
+ * by the only thread, between two statements of its own, never within a function of the library. */
 // NOLINTBEGIN(bugprone-signal-handler,cert-sig30-c)
 static void tell_and_die(int number)
 {
@@ -226,6 +232,8 @@ int main(int argc, char **argv)
 {
     uint64_t started_ns = hf_sim_clock_real_ns();
     read_options(argc, argv);
+    /* Of what is mapped, little is touched: to zero a huge page takes longer than a start. */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     make_directory();
     hf_speech_begin();
     signal(SIGABRT, tell_and_die);

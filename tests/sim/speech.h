@@ -1,8 +1,8 @@
 /*
  * What the server says on stderr, kept: so that a test can ask whether it said what it must.
  *
- * From hf_speech_begin() on stderr is this; hf_speech_real() is the one of before. A program that is
- * about to die of a broken invariant shows what was said last.
+ * From hf_speech_begin() on stderr is this; hf_speech_real() is the one of before. A program that
+ * is about to die of a broken invariant shows what was said last.
  *
  * One thread.
  */

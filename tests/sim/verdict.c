@@ -136,7 +136,8 @@ static void find_end(const struct hf_sim_case *instance, struct expectation *exp
     expected->offset = expected->is_all ? chronicle->finding.offset : block->offset;
 }
 
-/* Why a place at or behind the end rules out a torn tail, by rules a, c and d; NULL: it does not. */
+/* Why a place at or behind the end rules out a torn tail, by rules a, c and d; NULL: it does
+ * not. */
 static const char *look_at(const struct hf_sim_case *instance, const struct expectation *end,
                            uint64_t segment, uint64_t offset, const uint8_t *bytes)
 {
