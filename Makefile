@@ -48,6 +48,11 @@ CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c comm
 LOAD_SRC     = $(addprefix bench/,link.c load.c options.c)
 EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper.c watcher.c)
 
+# The crash test proves the log with the ledger of holdfast-wal.
+CRASH_SRC    = $(addprefix tests/crash/,aim.c archive.c basis.c checks.c crash.c crowd.c kept.c life.c \
+                 load.c proof.c) \
+               $(wildcard tools/ledger*.c)
+
 LIB      = $(BUILD)/libholdfast.a
 TEST_LIB = $(BUILD)/libtest.a
 MODEL_LIB = $(BUILD)/libmodel.a
@@ -59,6 +64,8 @@ MODEL    = $(BUILD)/model $(BUILD)/linearizability
 RETENTION = $(BUILD)/retention $(BUILD)/serving
 CRASH    = $(BUILD)/crash
 SIM      = $(BUILD)/sim
+RECOVERIES = $(BUILD)/recoveries
+FLIP     = $(BUILD)/flip
 UNIT     = $(BUILD)/unit
 # holdfastd on a disk that is as slow as a test wants: the unit tests start it.
 SLOW     = $(BUILD)/holdfastd-slow
@@ -66,7 +73,7 @@ SLOW     = $(BUILD)/holdfastd-slow
 comma    = ,
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash sim mutants fuzz model retention expiry bench bench-recovery asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash flip sim mutants fuzz model retention expiry bench bench-recovery asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -138,7 +145,15 @@ $(SLOW): $(call object,net/holdfastd.c tests/slow/slow_disk.c) $(TEST_LIB) $(LIB
 	@echo "  LINK $@"
 	@$(LINK) $^ -Wl,--wrap=hf_io_posix,--wrap=hf_uring_queue_init $(LDLIBS) -o $@
 
-$(CRASH): $(call object,tests/crash/crash.c) $(TEST_LIB) $(LIB)
+$(CRASH): $(call object,$(CRASH_SRC)) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(RECOVERIES): $(call object,$(addprefix tests/crash/,kept.c recoveries.c)) $(TEST_LIB) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ $(LDLIBS) -o $@
+
+$(FLIP): $(call object,$(wildcard tests/flip/*.c)) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
@@ -204,7 +219,8 @@ expiry: all ## how soon lapsed units can be had again, with a million holds, on 
 
 test: ## install what is missing, build and run all tests
 	@tools/setup test
-	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(SIM) $(STRESS) $(FUZZ) $(MODEL) $(RETENTION)
+	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(RECOVERIES) $(FLIP) $(SIM) $(STRESS) $(FUZZ) \
+	  $(MODEL) $(RETENTION)
 	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
 
 stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
@@ -214,8 +230,9 @@ stress: ## the lock-free structures under 2 and 8 threads, longer than in `make 
 
 crash: ## kill -9 the server CYCLES times under load and check everything after each (CYCLES=20)
 	@tools/setup build
-	@$(MAKE) --no-print-directory programs $(CRASH)
+	@$(MAKE) --no-print-directory programs $(CRASH) $(RECOVERIES)
 	@$(CRASH) --cycles $(CYCLES) --programs $(BUILD)
+	@$(RECOVERIES) --programs $(BUILD)
 
 sim: ## engine and log on a simulated disk that fails in every way: CRASHES of it (CRASHES=100000)
 	@tools/setup build
@@ -225,6 +242,11 @@ sim: ## engine and log on a simulated disk that fails in every way: CRASHES of i
 mutants: ## take out what keeps data safe, one thing at a time: a test must find each
 	@tools/setup test
 	@tests/mutants/run $(BUILD)
+
+flip: ## flip every byte of a small log, one at a time, and recover: none leads to another state unsaid
+	@tools/setup build
+	@$(MAKE) --no-print-directory programs $(FLIP)
+	@$(FLIP) --every 1 --programs $(BUILD)
 
 fuzz: ## random and mutated bytes into every decoder, longer than in `make test`
 	@tools/setup build

@@ -348,7 +348,7 @@ static bool note_link(struct hf_replay *replay, const struct hf_reservation *res
     replay->links[replay->link_count++] =
         (struct hf_replay_link){.id = reservation->id,
                                 .linked_id = reservation->linked_id,
-                                .made_at_ns = reservation->made_at_ns};
+                                .lsn = reservation->lsn};
     return true;
 }
 
@@ -631,8 +631,9 @@ static uint64_t finished_count(const struct hf_replay *replay)
     return finished;
 }
 
-/* What was made from what, in the snapshot. The id of either may have been used again since: of the
- * first, that is told here; of the second, by whoever follows the link. */
+/* What was made from what, in the snapshot. A newer image in the log says it anew, or that it is no
+ * longer so. The id of the second may have been used again since, which whoever follows the link
+ * finds out. */
 static void make_links(struct hf_replay *replay)
 {
     struct hf_region *region = replay->region;
@@ -641,7 +642,7 @@ static void make_links(struct hf_replay *replay)
         uint32_t number = number_of(region, &link->id);
         uint32_t linked = number_of(region, &link->linked_id);
         struct hf_reservation_cell *cell = &region->reservations[number];
-        if (number == 0 || linked == 0 || hf_load_relaxed(&cell->made_at_ns) != link->made_at_ns)
+        if (number == 0 || linked == 0 || hf_load_relaxed(&cell->lsn) != link->lsn)
             continue;
         hf_store_relaxed(&region->terms[number].link, linked);
         hf_store_relaxed(&cell->word, hf_load_relaxed(&cell->word) | HF_WORD_TERMS);

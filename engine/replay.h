@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct hf_replay_inventory) == HF_CACHE_LINE_BYTES, "one m
 /* A reservation of a snapshot that was made from another one. */
 struct hf_replay_link {
     struct hf_id id, linked_id;
-    uint64_t made_at_ns;
+    uint64_t lsn; /* of the image */
 };
 
 struct hf_replay {

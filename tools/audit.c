@@ -309,7 +309,7 @@ static bool enter_block(struct hf_audit *audit, const struct hf_block_view *view
     if (audit->options.quick)
         return true;
     if ((view->header.flags & HF_BLOCK_START) != 0)
-        hf_intake_start(&audit->intake);
+        hf_intake_start(&audit->intake, view->header.epoch);
     return enter_records(audit, view);
 }
 

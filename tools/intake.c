@@ -70,9 +70,12 @@ enum hf_snapshot_read hf_intake_snapshot(struct hf_intake *intake, const char *d
 
 /* ---- the log ---------------------------------------------------------------------------- */
 
-void hf_intake_start(struct hf_intake *intake)
+void hf_intake_start(struct hf_intake *intake, uint64_t epoch)
 {
-    hf_ledger_start(intake->ledger);
+    /* The versions that a snapshot tells are those of the run that made it: they do not move up once
+     * more, wherever that run's START block stands. */
+    if (epoch > intake->snapshot.epoch)
+        hf_ledger_start(intake->ledger);
 }
 
 /* How many of the records are to be loaded: up to the last one that the snapshot can know of, and

@@ -33,8 +33,8 @@ enum hf_snapshot_read hf_intake_snapshot(struct hf_intake *intake, const char *d
                                          uint64_t last_lsn, struct hf_progress *progress,
                                          struct hf_snapshot_finding *finding);
 
-/* A server started: the block that begins here is a START block. */
-void hf_intake_start(struct hf_intake *intake);
+/* A server started: the block that begins here is a START block, of this epoch. */
+void hf_intake_start(struct hf_intake *intake, uint64_t epoch);
 
 /* The next records. NULL, or why number *done of them is not sound; else *done is the count. */
 const char *hf_intake_records(struct hf_intake *intake, const uint8_t *records, uint32_t count,

@@ -84,7 +84,7 @@ static enum attempt read_log(struct search *search, struct hf_walk *walk, bool *
     while (!*reached && hf_walk_next(walk, &view)) {
         uint32_t count = view.header.record_count, done;
         if ((view.header.flags & HF_BLOCK_START) != 0)
-            hf_intake_start(&past->intake);
+            hf_intake_start(&past->intake, view.header.epoch);
         uint32_t wanted = hf_moment_count_to(search->moment, view.records, count);
         *reached = wanted < count || (search->moment->by == HF_MOMENT_LSN &&
                                       view.header.first_lsn + count - 1 >= search->moment->value);

@@ -158,12 +158,23 @@ static bool take_segment(struct hf_flusher *flusher)
     return true;
 }
 
+/* What records may take of it: all, if there is a spare to go on in. */
+static uint32_t room_for_records(const struct hf_flusher *flusher)
+{
+    uint64_t places = flusher->segments->segment_bytes / HF_BLOCK_ALIGN_BYTES;
+    uint32_t blocks = places < 16 * HF_KEPT_BLOCKS ? (uint32_t)places / 16 : HF_KEPT_BLOCKS;
+    uint32_t kept = blocks * HF_BLOCK_ALIGN_BYTES, left = room(flusher);
+    if (hf_segments_has_spare(flusher->segments))
+        return left;
+    return left > kept ? left - kept : 0;
+}
+
 /* Makes sure that there is room for a block; takes the spare segment if need be. */
-static bool make_room(struct hf_flusher *flusher)
+static bool make_room(struct hf_flusher *flusher, bool for_records)
 {
     if (room(flusher) == 0)
         take_segment(flusher);
-    bool stalled = room(flusher) == 0;
+    bool stalled = (for_records ? room_for_records(flusher) : room(flusher)) == 0;
     hf_store_relaxed(&flusher->stalled, stalled); /* a hint: run again in a while */
     return !stalled;
 }
@@ -206,20 +217,23 @@ static void seal_and_submit(struct hf_flusher *flusher, struct hf_write_queue *q
         uint32_t published = hf_ring_published(flusher->ring, HF_MAX_BLOCK_RECORDS);
         uint32_t count =
             published == HF_MAX_BLOCK_RECORDS ? published : hf_ring_whole(flusher->ring, published);
-        if (!may_submit(flusher, count) || !make_room(flusher))
+        if (!may_submit(flusher, count) || !make_room(flusher, true))
             return;
-        uint32_t fitting = room(flusher) / HF_RECORD_BYTES - 1;
+        uint32_t fitting = room_for_records(flusher) / HF_RECORD_BYTES - 1;
         /* 0, an empty block, where a chain comes next that the segment's rest has no room for. */
         submit(flusher, queue, 0, hf_ring_whole(flusher->ring, count < fitting ? count : fitting));
     }
 }
 
-/* While no further segment can be prepared: credits for what surely fits, a block for each record.
- */
+/* While no further segment can be prepared: credits for what surely fits, a block for each record and
+ * another that attests it. And none while there is no place at all, whether it is known why yet or
+ * not: what is appended then might stand in the ring for as long as the disk is full. */
 static void limit_credits(struct hf_flusher *flusher)
 {
     bool last_segment = hf_segments_error(flusher->segments) != 0;
-    hf_ring_limit(flusher->ring, last_segment ? room(flusher) / HF_BLOCK_ALIGN_BYTES : UINT64_MAX);
+    uint32_t places = room_for_records(flusher) / HF_BLOCK_ALIGN_BYTES;
+    bool none = places == 0 && !hf_segments_has_spare(flusher->segments);
+    hf_ring_limit(flusher->ring, last_segment || none ? places / 2 : UINT64_MAX);
 }
 
 /* memory: a record is committed as soon as the published prefix holds it. */
@@ -278,7 +292,7 @@ void hf_flusher_attest(struct hf_flusher *flusher, struct hf_write_queue *queue)
     if (!hf_flusher_wants_attest(flusher) || !enter_role(flusher))
         return;
     bool quiet = inflight_count(flusher) == 0 && hf_ring_published(flusher->ring, 1) == 0;
-    if (quiet && !hf_load_acquire(&flusher->failed) && make_room(flusher))
+    if (quiet && !hf_load_acquire(&flusher->failed) && make_room(flusher, false))
         submit(flusher, queue, HF_BLOCK_ATTEST, 0);
     note_attestation(flusher);
     if (!leave_role(flusher)) {
@@ -327,7 +341,7 @@ static int write_empty_block(struct hf_flusher *flusher, uint16_t flags)
 static int wait_for_room(struct hf_flusher *flusher)
 {
     close_full_segment(flusher);
-    while (!make_room(flusher)) {
+    while (!make_room(flusher, false)) {
         int error = hf_segments_error(flusher->segments);
         if (error != 0)
             return error;
@@ -377,7 +391,10 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
     }
     hf_latch_write(&flusher->start, &tail->start);
     int result = wait_for_room(flusher);
-    return result == 0 ? write_empty_block(flusher, HF_BLOCK_START) : result;
+    if (result == 0)
+        result = write_empty_block(flusher, HF_BLOCK_START);
+    limit_credits(flusher);
+    return result;
 }
 
 int hf_flusher_stop(struct hf_flusher *flusher)

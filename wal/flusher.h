@@ -25,6 +25,10 @@
  * included, ends the log: commit never moves again and on_failure is called, which must end the
  * process. Nothing is retried that may have reached the disk in part.
  *
+ * A full disk. While there is no spare segment, the last HF_KEPT_BLOCKS places of the one being
+ * filled are left free of records: for the START and STOP blocks of this server and of those that are
+ * started before there is room again.
+ *
  * Shutdown. When no producer is left, run and complete until hf_flusher_idle(); then
  * hf_flusher_stop() writes the STOP block.
  *
@@ -46,6 +50,8 @@
 #include "wal/ring.h"
 #include "wal/segments.h"
 #include "wal/start.h"
+
+#define HF_KEPT_BLOCKS 16
 
 enum hf_durability {
     HF_DURABILITY_DISK,   /* committed = on the disk */

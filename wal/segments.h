@@ -25,7 +25,9 @@
  *
  * Not enough room: preparing is tried again every 200 ms, and hf_segments_error() tells why it
  * failed last. Meanwhile the active segment is all there is, and the flusher lets no more be
- * appended than fits in it. It goes on by itself when a segment can be prepared.
+ * appended than fits in it; a few blocks at its end are kept for the START and STOP of servers, so
+ * that one that is started on a full disk can serve reads. It goes on by itself when a segment can
+ * be prepared.
  */
 #ifndef HF_WAL_SEGMENTS_H
 #define HF_WAL_SEGMENTS_H
@@ -121,6 +123,13 @@ static inline uint64_t hf_segments_first(const struct hf_segments *segments)
 static inline uint64_t hf_segments_needed_from(const struct hf_segments *segments)
 {
     return hf_load_relaxed(&segments->needed_from); /* it guards nothing */
+}
+
+/* True if hf_segments_take() will give one. Of the flusher's role. */
+static inline bool hf_segments_has_spare(const struct hf_segments *segments)
+{
+    /* Acquire, pairs with the release in hf_segments_step(); nobody but the caller takes it. */
+    return hf_load_acquire(&segments->ready) != 0;
 }
 
 /* Takes the spare and has the next one prepared. False: none is ready. Never blocks. */

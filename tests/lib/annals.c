@@ -1,9 +1,14 @@
 /* The annals; see annals.h. Whom a record is about is 17 bytes: its kind, and the id that follows. */
 #include "tests/lib/annals.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/bytes.h"
@@ -11,6 +16,7 @@
 #include "wal/io.h"
 #include "wal/reader.h"
 #include "wal/record.h"
+#include "wal/segment_header.h"
 
 struct noun {
     uint8_t bytes[17];
@@ -115,49 +121,195 @@ static const char *take_in(struct hf_annals *annals, const uint8_t *record)
     return NULL;
 }
 
-/* One record more of the log: known already, and the same; or new. */
-static const char *enter(struct hf_annals *annals, uint64_t lsn, const uint8_t *record)
+/* ---- the files ---- */
+
+__attribute__((format(printf, 2, 3))) static const char *say(struct hf_annals *annals,
+                                                             const char *format, ...)
 {
-    if (lsn > annals->last_lsn)
-        return take_in(annals, record);
-    if (memcmp(record_at(annals, lsn), record, HF_RECORD_BYTES) == 0)
-        return NULL;
-    snprintf(annals->text, sizeof annals->text, "the record at LSN %llu is not the one it was",
-             (unsigned long long)lsn);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(annals->text, sizeof annals->text, format, arguments);
+    va_end(arguments);
     return annals->text;
 }
 
-static const char *read_all(struct hf_annals *annals, struct hf_reader *reader)
+static const char *compare(struct hf_annals *annals, const struct hf_block_view *view)
 {
+    for (uint32_t i = 0; i < view->header.record_count; i++) {
+        uint64_t lsn = view->header.first_lsn + i;
+        if (lsn > annals->last_lsn ||
+            memcmp(record_at(annals, lsn), view->records + (size_t)i * HF_RECORD_BYTES,
+                   HF_RECORD_BYTES) != 0)
+            return say(annals, "the record at LSN %llu is not the one it was",
+                       (unsigned long long)lsn);
+    }
+    return NULL;
+}
+
+/* The log goes on at the beginning of a segment, behind this block. */
+static void note_start(struct hf_annals *annals, uint64_t segment, const struct hf_block *last)
+{
+    if (segment > annals->starts_room) {
+        annals->starts_room = 2 * segment + 16;
+        annals->starts = realloc(annals->starts, annals->starts_room * sizeof *annals->starts);
+        HF_CHECK(annals->starts);
+    }
+    annals->segment = segment;
+    annals->starts[segment - 1] = (struct hf_log_start){
+        .segment = segment,
+        .epoch = last->epoch,
+        .sequence = last->sequence,
+        .previous_hash = last->header_hash,
+        .next_lsn = last->first_lsn + last->record_count,
+        .written_at_ns = last->written_at_ns,
+    };
+}
+
+static const char *enter_new(struct hf_annals *annals, const struct hf_block_view *view,
+                             uint64_t segment_bytes)
+{
+    const struct hf_block *block = &view->header;
+    const char *wrong = NULL;
+    for (uint32_t i = 0; !wrong && i < block->record_count; i++)
+        wrong = take_in(annals, view->records + (size_t)i * HF_RECORD_BYTES);
+    annals->sequence = block->sequence;
+    if (block->offset + (uint64_t)block->block_bytes == segment_bytes)
+        note_start(annals, block->segment + 1, block);
+    if (!wrong && annals->on_block)
+        wrong = annals->on_block(annals->context, view);
+    return wrong;
+}
+
+static const char *read_blocks(struct hf_annals *annals, struct hf_reader *reader)
+{
+    const struct hf_log_files *files = hf_reader_files(reader);
     struct hf_block_view view;
-    uint64_t lsn = 0;
+    uint64_t sequence = annals->starts[files->first_segment - 1].sequence;
     enum hf_read status = HF_READ_BLOCK;
     const char *wrong = NULL;
-    while (!wrong && (status = hf_reader_next(reader, &view)) == HF_READ_BLOCK)
-        for (uint32_t i = 0; !wrong && i < view.header.record_count; i++)
-            wrong = enter(annals, ++lsn, view.records + (size_t)i * HF_RECORD_BYTES);
+    while (!wrong && (status = hf_reader_next(reader, &view)) == HF_READ_BLOCK) {
+        sequence = view.header.sequence;
+        wrong = sequence <= annals->sequence ? compare(annals, &view)
+                                             : enter_new(annals, &view, files->segment_bytes);
+    }
     if (wrong)
         return wrong;
     if (status == HF_READ_CORRUPT || status == HF_READ_ERROR)
-        snprintf(annals->text, sizeof annals->text, "%s", hf_reader_finding(reader)->text);
-    else if (lsn < annals->last_lsn)
-        snprintf(annals->text, sizeof annals->text,
-                 "the log ends at LSN %llu, and went to %llu before", (unsigned long long)lsn,
-                 (unsigned long long)annals->last_lsn);
-    else
-        return NULL;
-    return annals->text;
+        return say(annals, "%s", hf_reader_finding(reader)->text);
+    if (sequence < annals->sequence)
+        return say(annals, "the log ends with block %llu, and had %llu before",
+                   (unsigned long long)sequence, (unsigned long long)annals->sequence);
+    return NULL;
+}
+
+static bool segment_exists(const char *directory, uint64_t number)
+{
+    char path[4096], name[HF_SEGMENT_NAME_BYTES];
+    if (number == 0)
+        return false;
+    hf_segment_name_format(number, name);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return access(path, F_OK) == 0;
+}
+
+/* The segment to begin with: that of the last place, or the oldest from which on none is missing. 0:
+ * what was not read yet is gone. */
+static uint64_t first_to_read(const struct hf_annals *annals, const char *directory, bool all)
+{
+    uint64_t first = annals->segment;
+    if (first > 1 && !segment_exists(directory, first))
+        first--; /* the next one is not there yet */
+    if (first > 1 && !segment_exists(directory, first))
+        return 0;
+    while (all && segment_exists(directory, first - 1))
+        first--;
+    return first;
+}
+
+static const char *read_from(struct hf_annals *annals, const char *directory, bool all)
+{
+    struct hf_finding finding;
+    struct hf_reader *reader;
+    const char *wrong = NULL;
+    uint64_t first = first_to_read(annals, directory, all);
+    if (first == 0)
+        return say(annals, "segment %llu is gone before it was read",
+                   (unsigned long long)annals->segment);
+    if (hf_reader_open(hf_io_posix(), directory, true, &annals->starts[first - 1], &reader,
+                       &finding) < 0)
+        return say(annals, "%s", finding.text);
+    if (hf_reader_files(reader)->last_segment == 0)
+        goto close_reader; /* there is no log yet */
+    const uint8_t *log_id = hf_reader_files(reader)->log_id;
+    if (annals->sequence == 0)
+        memcpy(annals->log_id, log_id, sizeof annals->log_id);
+    else if (memcmp(annals->log_id, log_id, sizeof annals->log_id) != 0)
+        wrong = say(annals, "segment %llu is of another log", (unsigned long long)first);
+    if (!wrong)
+        wrong = read_blocks(annals, reader);
+close_reader:
+    hf_reader_close(reader);
+    return wrong;
+}
+
+/* Nothing goes as long as this is open. -1: no server ever made the file. */
+static int hold_keep(const char *directory)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/keep", directory);
+    int keep = open(path, O_RDONLY | O_CLOEXEC);
+    while (keep >= 0 && flock(keep, LOCK_SH) != 0)
+        HF_CHECK(errno == EINTR);
+    return keep;
+}
+
+static const char *read_held(struct hf_annals *annals, const char *directory, bool all)
+{
+    if (annals->segment == 0)
+        note_start(annals, 1, &(struct hf_block){.first_lsn = 1});
+    int keep = hold_keep(directory);
+    const char *wrong = read_from(annals, directory, all);
+    if (keep >= 0)
+        close(keep);
+    return wrong;
+}
+
+const char *hf_annals_follow(struct hf_annals *annals, const char *directory)
+{
+    return read_held(annals, directory, false);
 }
 
 const char *hf_annals_read(struct hf_annals *annals, const char *directory)
 {
+    return read_held(annals, directory, true);
+}
+
+static const char *compare_blocks(struct hf_annals *annals, struct hf_reader *reader,
+                                  uint64_t segment)
+{
+    struct hf_block_view view;
+    uint64_t sequence = annals->starts[segment - 1].sequence;
+    const char *wrong = NULL;
+    while (!wrong && sequence < annals->starts[segment].sequence) {
+        if (hf_reader_next(reader, &view) != HF_READ_BLOCK)
+            return say(annals, "%s", hf_reader_finding(reader)->text);
+        sequence = view.header.sequence;
+        wrong = compare(annals, &view);
+    }
+    return wrong;
+}
+
+const char *hf_annals_compare_segment(struct hf_annals *annals, const char *directory,
+                                      uint64_t segment)
+{
     struct hf_finding finding;
     struct hf_reader *reader;
-    if (hf_reader_open(hf_io_posix(), directory, true, NULL, &reader, &finding) < 0) {
-        snprintf(annals->text, sizeof annals->text, "%s", finding.text);
-        return annals->text;
-    }
-    const char *wrong = read_all(annals, reader);
+    if (segment >= annals->segment)
+        return say(annals, "segment %llu was not read to its end", (unsigned long long)segment);
+    if (hf_reader_open(hf_io_posix(), directory, false, &annals->starts[segment - 1], &reader,
+                       &finding) != 0)
+        return say(annals, "%s", finding.text);
+    const char *wrong = compare_blocks(annals, reader, segment);
     hf_reader_close(reader);
     return wrong;
 }
@@ -168,6 +320,7 @@ void hf_annals_close(struct hf_annals *annals)
     free(annals->earlier);
     free(annals->later);
     free(annals->newest);
+    free(annals->starts);
     *annals = (struct hf_annals){0};
 }
 

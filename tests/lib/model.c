@@ -53,7 +53,8 @@ struct hf_model {
 
     struct hf_model_request *free_requests;
     struct hf_model_figures figures;
-    bool forgetful; /* NOT_FOUND is a right answer for what is cancelled */
+    uint64_t
+        forgotten_until_ns; /* NOT_FOUND is right for what was cancelled at this date or before */
     char violation[600];
 };
 
@@ -414,7 +415,8 @@ static void learn_refusal(struct hf_model_request *request, const struct hf_repl
 {
     struct hf_model *model = request->model;
     struct hf_model_reservation *known = request->reservation;
-    bool forgotten = model->forgetful && request->cancelled_before && reply->result == HF_NOT_FOUND;
+    bool forgotten = request->cancelled_before && reply->result == HF_NOT_FOUND &&
+                     known->cancelled_at_ns <= model->forgotten_until_ns;
     if (request->granted_before && !forgotten)
         hf_model_contradict(
             model, "%s of %s got %s, but its grant was acknowledged before (LSN %llu)",
@@ -646,9 +648,9 @@ void hf_model_settle(struct hf_model *model, uint64_t gone_ns)
     model->refusal_count = 0;
 }
 
-void hf_model_set_forgetful(struct hf_model *model, bool forgetful)
+void hf_model_set_forgotten_until(struct hf_model *model, uint64_t until_ns)
 {
-    model->forgetful = forgetful;
+    model->forgotten_until_ns = until_ns;
 }
 
 void hf_model_check_inventory(struct hf_model *model, const struct hf_inventory *said)

@@ -156,8 +156,9 @@ void hf_model_answer(struct hf_model_request *request, const struct hf_reply *re
  */
 void hf_model_settle(struct hf_model *model, uint64_t gone_ns);
 
-/* From now on a server may have forgotten what is cancelled, its retention being short; or not. */
-void hf_model_set_forgetful(struct hf_model *model, bool forgetful);
+/* From now on a server may have forgotten what was cancelled at this date or before; UINT64_MAX:
+ * whatever is cancelled, its retention being short. */
+void hf_model_set_forgotten_until(struct hf_model *model, uint64_t until_ns);
 
 /* Compares what a server says of an inventory with the settled model. */
 void hf_model_check_inventory(struct hf_model *model, const struct hf_inventory *said);

@@ -305,13 +305,14 @@ static void ended(struct hf_daemon *server)
     server->output = 0;
 }
 
-void hf_daemon_kill(struct hf_daemon *server)
+int hf_daemon_kill(struct hf_daemon *server)
 {
     if (server->pid <= 0)
-        return;
+        return 128 + SIGKILL;
     kill(server->pid, SIGKILL);
-    reap(server->pid, UINT64_MAX);
+    int status = reap(server->pid, UINT64_MAX);
     ended(server);
+    return status;
 }
 
 int hf_daemon_stop(struct hf_daemon *server)

@@ -80,8 +80,9 @@ int hf_daemon_await(struct hf_daemon *server);
  */
 unsigned hf_port_find(void);
 
-/* SIGKILL, and waits until it is gone. Nothing happens if none runs. */
-void hf_daemon_kill(struct hf_daemon *server);
+/* SIGKILL, and waits until it is gone. The exit status as above: 137, unless it had ended by itself
+ * before; 137 too if none runs. */
+int hf_daemon_kill(struct hf_daemon *server);
 
 /* SIGTERM, and waits for its end at most 60 s (then SIGKILL: 137). The exit status as above; 0 if
  * none runs. */

@@ -66,6 +66,10 @@ void hf_witness_close(struct hf_witness *witness)
 
 void hf_witness_end_run(struct hf_witness *witness, uint64_t next_retain_ns)
 {
+    uint64_t time_ns = witness->annals.time_ns, retain_ns = witness->retain_ns;
+    /* A snapshot may have been made without it: then no later server has it. */
+    if (time_ns > retain_ns && time_ns - retain_ns > witness->forgotten_until_ns)
+        witness->forgotten_until_ns = time_ns - retain_ns;
     witness->run++;
     witness->clock_low_ns = witness->clock_high_ns = 0;
     witness->retain_ns = next_retain_ns;
@@ -520,19 +524,27 @@ static void judge_inventory(struct hf_witness *witness, const struct hf_asking *
 static bool is_forgettable(const struct hf_witness *witness, const struct hf_image *image,
                            uint64_t retain_ns)
 {
+    uint64_t ended_ns = image->reservation.changed_at_ns;
     return hf_state_is_final(image->reservation.state) &&
-           image->reservation.changed_at_ns + retain_ns <= witness->annals.time_ns;
+           (ended_ns <= witness->forgotten_until_ns ||
+            ended_ns + retain_ns <= witness->annals.time_ns);
 }
 
 /* The newest that was acknowledged when it was asked for, if it must be known. */
 static bool was_known(const struct hf_witness *witness, const struct hf_asking *asking,
                       const struct hf_id *id, struct hf_image *image)
 {
-    uint64_t lsn = hf_annals_up_to(&witness->annals, id, asking->floor_lsn);
-    struct hf_image newest;
-    return hf_annals_image(&witness->annals, lsn, image) &&
-           hf_annals_image(&witness->annals, hf_annals_of(&witness->annals, id), &newest) &&
-           !is_forgettable(witness, &newest, asking->retain_ns);
+    const struct hf_annals *annals = &witness->annals;
+    uint64_t lsn = hf_annals_up_to(annals, id, asking->floor_lsn);
+    struct hf_image last, next;
+    if (!hf_annals_image(annals, lsn, image))
+        return false;
+    /* What became of it; a reservation that was made later under its id is another one. */
+    last = *image;
+    while (hf_annals_image(annals, hf_annals_later(annals, last.lsn), &next) &&
+           next.reservation.sequence != 1)
+        last = next;
+    return !is_forgettable(witness, &last, asking->retain_ns);
 }
 
 /* HOLD_EXPIRED: was there a state since the asking in which that was right? */

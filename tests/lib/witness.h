@@ -92,10 +92,11 @@ struct hf_witness {
     struct hf_annals annals;
     struct hf_asking **askings; /* since the last judgement */
     uint32_t asking_count, asking_room;
-    uint64_t judged_lsn;                  /* records up to here were explained */
-    uint64_t retain_ns;                   /* the server's */
-    uint64_t least_retain_ns;             /* of all servers */
-    unsigned run;                         /* of the server; odd: none runs */
+    uint64_t judged_lsn;         /* records up to here were explained */
+    uint64_t retain_ns;          /* the server's */
+    uint64_t least_retain_ns;    /* of all servers */
+    uint64_t forgotten_until_ns; /* what finished at this date or before is gone, perhaps */
+    unsigned run;                /* of the server; odd: none runs */
     uint64_t clock_low_ns, clock_high_ns; /* this run: its date - our monotonic clock */
     struct hf_witness_sums sums[HF_WITNESS_INVENTORIES];
     uint64_t first_deadline_ns; /* of all that are HELD at the end of the annals */

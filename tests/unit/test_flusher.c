@@ -315,7 +315,8 @@ Test(flusher, tells_where_the_segment_begins_that_is_being_filled)
 }
 
 /* The second segment is the last one that the disk has room for: records are let in, one a block,
- * as long as they fit; then none is; when there is room again, all goes on. */
+ * until only the places are left that are kept for START and STOP; then none is; when there is room
+ * again, all goes on. */
 Test(flusher, without_room_on_the_disk_no_more_is_let_in_than_fits)
 {
     open_log(HF_DURABILITY_DISK, 4);
@@ -339,7 +340,8 @@ Test(flusher, without_room_on_the_disk_no_more_is_let_in_than_fits)
     }
     uint64_t newest = hf_load_relaxed(&ring.tail) - 1;
     cr_expect_eq(commit_lsn(), newest, "all that was let in is committed");
-    cr_expect_geq(let_in, SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - 3);
+    cr_expect_geq(SEGMENT_BYTES - flusher.segment_offset, HF_KEPT_BLOCKS * HF_BLOCK_ALIGN_BYTES);
+    cr_expect_geq(let_in, SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - HF_KEPT_BLOCKS - 4);
     cr_expect_not(hf_flusher_stalled(&flusher));
 
     hf_memory_io_set_room(&memory, UINT64_MAX);
@@ -355,6 +357,33 @@ Test(flusher, without_room_on_the_disk_no_more_is_let_in_than_fits)
     close_log();
 }
 
+/* The last segment again, with a pause behind each record, in which it is attested: that takes a
+ * place as well, and still what was let in fits. */
+Test(flusher, without_room_on_the_disk_what_is_let_in_fits_with_its_attestation)
+{
+    open_log(HF_DURABILITY_DISK, 4);
+    await_spare();
+    hf_memory_io_set_room(&memory, 2 * SEGMENT_BYTES);
+    fill_segment(HF_BLOCK_ALIGN_BYTES);
+    append_and_flush(31);
+    complete(0, 0);
+    append_and_flush(1);
+    complete(0, 0);
+    for (int i = 0; i < 10000 && hf_segments_error(&segments) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    flush();
+    while (hf_ring_credit(&producer, 1)) {
+        append_and_flush(1);
+        complete(0, 0);
+        hf_flusher_attest(&flusher, &queue.queue);
+        complete(0, 0);
+    }
+    cr_expect_eq(commit_lsn(), hf_load_relaxed(&ring.tail) - 1, "all that was let in is committed");
+    cr_expect_not(hf_flusher_stalled(&flusher));
+    cr_expect_geq(SEGMENT_BYTES - flusher.segment_offset, HF_KEPT_BLOCKS * HF_BLOCK_ALIGN_BYTES);
+    close_log();
+}
+
 /* More was let in than fits before anyone knew that the disk is full: the log stands still with it,
  * and goes on by itself. */
 Test(flusher, without_room_for_what_was_let_in_it_stands_still_and_goes_on)
@@ -367,7 +396,7 @@ Test(flusher, without_room_for_what_was_let_in_it_stands_still_and_goes_on)
     complete(0, 0);
     append_and_flush(1);
     complete(0, 0);
-    uint32_t places = SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - 2;
+    uint32_t places = SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - 2 - HF_KEPT_BLOCKS;
     for (uint32_t i = 0; i < places - 1; i++) {
         hf_ring_limit(&ring, UINT64_MAX); /* as if it had not been noticed yet */
         append_and_flush(1);

@@ -464,3 +464,25 @@ Test(replay_snapshot, a_later_reservation_with_the_id_was_made_from_nothing)
     cr_expect(hf_id_is_zero(&found));
     close_single();
 }
+
+Test(replay_snapshot, a_later_change_says_that_what_it_was_made_from_is_gone)
+{
+    /* The snapshot's was made from 1; its cancel, in the log, is linked to nothing any more. */
+    open_single();
+    add_inventory(1);
+    add_reservation(1, 10, 0);
+    add_reservation(2, 20, 1);
+    restore(&replay, 0);
+    struct hf_reservation cancelled = reservation_of(2);
+    cancelled.linked_id = (struct hf_id){{0}};
+    cancelled.state = HF_STATE_CANCELLED;
+    cancelled.sequence = 2;
+    uint8_t *record = images[image_count++];
+    hf_image_encode_reservation(record, &cancelled, &(struct hf_image_notes){0});
+    hf_put_u64(record, 30);
+    cr_assert_null(hf_replay_apply(&replay, record));
+    finish(&replay);
+    struct hf_id found = reservation_of(2).linked_id;
+    cr_expect(hf_id_is_zero(&found));
+    close_single();
+}

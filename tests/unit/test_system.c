@@ -1,8 +1,8 @@
 /*
  * The programs as a whole: real processes, a real disk, real sockets.
  *
- * What a person meets who starts, stops, kills and misuses them. The long stories, the crash test
- * and the demo, run here as well.
+ * What a person meets who starts, stops, kills and misuses them. The demo runs here as well; the crash
+ * test has a file of its own.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -135,20 +135,6 @@ static void expect_one_line(int status, const char *mentions)
 }
 
 /* ---- the long stories ---- */
-
-Test(system_story, twenty_crashes_lose_nothing, .timeout = 600)
-{
-    static char output[OUTPUT_BYTES];
-    char crash[HF_PROGRAM_TEXT_BYTES], programs[HF_PROGRAM_TEXT_BYTES];
-    hf_program_path("crash", crash);
-    hf_program_path(".", programs);
-    const char *const argv[] = {crash, "--cycles", "20", "--programs", programs, NULL};
-    int status = hf_process_run(argv, output, sizeof output);
-    cr_assert(status == 0, "status %d: %s", status, output);
-    cr_expect(strstr(output, "crash: cycles=20 ") && strstr(output, " lost=0 ") &&
-                  strstr(output, " ok\n"),
-              "%s", output);
-}
 
 Test(system_story, the_demo_ends_as_it_must, .timeout = 300)
 {
