@@ -161,9 +161,10 @@ static bool take_segment(struct hf_flusher *flusher)
 /* What records may take of it: all, if there is a spare to go on in. */
 static uint32_t room_for_records(const struct hf_flusher *flusher)
 {
-    uint64_t places = flusher->segments->segment_bytes / HF_BLOCK_ALIGN_BYTES;
-    uint32_t blocks = places < 16 * HF_KEPT_BLOCKS ? (uint32_t)places / 16 : HF_KEPT_BLOCKS;
-    uint32_t kept = blocks * HF_BLOCK_ALIGN_BYTES, left = room(flusher);
+    uint64_t blocks = flusher->segments->segment_bytes / HF_BLOCK_ALIGN_BYTES / HF_KEPT_PART;
+    uint32_t kept =
+        (uint32_t)(blocks < HF_KEPT_BLOCKS ? blocks : HF_KEPT_BLOCKS) * HF_BLOCK_ALIGN_BYTES;
+    uint32_t left = room(flusher);
     if (hf_segments_has_spare(flusher->segments))
         return left;
     return left > kept ? left - kept : 0;

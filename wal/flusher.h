@@ -52,6 +52,7 @@
 #include "wal/start.h"
 
 #define HF_KEPT_BLOCKS 16
+#define HF_KEPT_PART   16 /* of a smaller segment than there can be, in a simulation: one part */
 
 enum hf_durability {
     HF_DURABILITY_DISK,   /* committed = on the disk */

@@ -163,10 +163,10 @@ static unsigned count_words(const char *text, const char *word)
  * The one thing that it found is known here: the snapshot that was damaged; or that a snapshot does
  * not hold what one before it does, and a server in between, which retained for less, has forgotten.
  */
-static bool is_known(const struct hf_crash *crash, const char *output)
+static bool is_known(const struct hf_crash *crash, bool damaged, const char *output)
 {
     return count_words(output, "fault") == 1 &&
-           ((has_damage(crash) && strstr(output, " faulty: ")) ||
+           ((damaged && strstr(output, " faulty: ")) ||
             (crash->basis.gone != 0 && strstr(output, " faulty: it does not hold reservation")));
 }
 
@@ -180,10 +180,12 @@ static uint64_t verify_directory(struct hf_crash *crash)
                                 "--retain",         retain,   NULL};
     snprintf(retain, sizeof retain, "%llus",
              (unsigned long long)(hf_crash_retain_ns(crash) / HF_NS_PER_S));
+    bool damaged = has_damage(crash); /* it may be removed while the tool runs */
     int status = hf_process_run(argv, output, sizeof output);
     const char *hash = strstr(output, "state_hash:"), *fault = strstr(output, "fault");
     bool right = status == 0 && hash && !fault && strstr(output, "\nverify: ok\n");
-    bool known = status == 1 && is_known(crash, output) && strstr(output, "\nverify: FAILED\n");
+    bool known =
+        status == 1 && is_known(crash, damaged, output) && strstr(output, "\nverify: FAILED\n");
     if (!right && !known)
         hf_model_contradict(crash->model, "holdfast-wal verify ended with status %d: %.600s",
                             status, fault ? fault : output);
