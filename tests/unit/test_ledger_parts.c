@@ -204,9 +204,23 @@ Test(ledger_parts, the_newest_versions_are_known_and_older_ones_forgotten)
     expect_version(&versions, LAST - KEPT - 64, HF_LEDGER_VERSION_FORGOTTEN);
     expect_version(&versions, 0, HF_LEDGER_VERSION_FORGOTTEN);
     hf_ledger_versions_clear(&versions);
-    expect_version(&versions, LAST - 1, HF_LEDGER_VERSION_NEW);
     expect_version(&versions, LAST, HF_LEDGER_VERSION_NEW);
     expect_version(&versions, LAST, HF_LEDGER_VERSION_TWICE);
+    for (int64_t version = LAST - 1000; version < LAST; version++)
+        expect_version(&versions, version, HF_LEDGER_VERSION_NEW);
+    hf_ledger_versions_free(&versions);
+}
+
+Test(ledger_parts, what_was_passed_over_was_not_had)
+{
+    /* All versions of two windows; then one some hundred later, and those that were left out. */
+    enum { LAST = 2 * KEPT };
+    struct hf_ledger_versions versions = {0};
+    for (int64_t version = 0; version < LAST; version++)
+        expect_version(&versions, version, HF_LEDGER_VERSION_NEW);
+    expect_version(&versions, LAST + 500, HF_LEDGER_VERSION_NEW);
+    for (int64_t version = LAST; version < LAST + 500; version++)
+        expect_version(&versions, version, HF_LEDGER_VERSION_NEW);
     hf_ledger_versions_free(&versions);
 }
 
@@ -318,6 +332,31 @@ Test(ledger_parts, memory_is_that_of_the_state_and_not_of_the_log, .timeout = 12
     cr_expect_leq(log.ledger->book.reservations.count, 1100u);
     cr_expect_leq(log.ledger->book.reservation_index.homes, 2048u);
     cr_expect_eq(log.ledger->book.customers.count, 0u);
+    hf_ledger_close(log.ledger);
+}
+
+/* One joins the waiting list, and leaves it. */
+static void join_and_leave(struct endless *log, uint64_t number)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    struct hf_reservation reservation = hf_builder_reservation(number, 1, 1, HF_STATE_WAITING);
+    struct hf_image_notes notes = {.inventory_version = log->version, .made_as = HF_STATE_WAITING};
+    hf_image_encode_reservation(record, &reservation, &notes);
+    enter(log, record);
+    reservation.state = HF_STATE_CANCELLED;
+    reservation.sequence = 2;
+    hf_image_encode_reservation(record, &reservation, &notes);
+    enter(log, record);
+}
+
+Test(ledger_parts, who_left_the_waiting_list_takes_no_memory_for_it)
+{
+    /* 1000, one after the other. */
+    struct endless log;
+    open_endless(&log, 1000ull * 1000000000);
+    for (uint64_t number = 1; number <= 1000; number++)
+        join_and_leave(&log, number);
+    cr_expect_eq(log.ledger->book.mores.count, 1u);
     hf_ledger_close(log.ledger);
 }
 
