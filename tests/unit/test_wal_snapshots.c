@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "tests/lib/log_snapshot.h"
 #include "tests/lib/wal_expect.h"
+#include "wal/record.h"
 #include "wal/segment_header.h"
 
 static struct hf_log_builder builder;
@@ -352,6 +353,20 @@ static void old_image(struct hf_log_snapshot_copy *copy)
     hf_put_u64(record + AT_CHANGED_AT, hf_get_u64(record + 48));
 }
 
+/* In the place of another one: inventories come first. */
+static void inventory_twice(struct hf_log_snapshot_copy *copy)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    memcpy(record, hf_log_snapshot_inventory(copy, 1), sizeof record);
+    memcpy(hf_log_snapshot_inventory(copy, 2), record, sizeof record);
+}
+
+/* The log's newest is one that the snapshot's begin would have replayed. */
+static void newer_than_the_newest(struct hf_log_snapshot_copy *copy)
+{
+    hf_put_u64(hf_log_snapshot_reservation(copy, 14) + AT_LSN, first_end + 2);
+}
+
 static void newer_than_the_log(struct hf_log_snapshot_copy *copy)
 {
     uint8_t *record = hf_log_snapshot_reservation(copy, 11);
@@ -401,6 +416,9 @@ FAULTY(an_image_that_was_old_when_it_began_is_found, old_image,
        "log, LSN 6\n")
 FAULTY(an_image_newer_than_the_logs_is_found, newer_than_the_log,
        "it says of reservation 00000000-0000-7000-0c00-")
+FAULTY(an_image_newer_than_the_newest_is_found, newer_than_the_newest,
+       "it says of reservation 00000000-0000-7000-0f00-")
+FAULTY(an_inventory_that_is_there_twice_is_found, inventory_twice, "it holds inventory 1 twice\n")
 FAULTY(another_begin_is_found, other_begin,
        "it begins behind a block that is not in the log before its segment\n")
 FAULTY(another_log_is_found, other_log, "it is of another log\n")
@@ -408,6 +426,23 @@ FAULTY(a_log_that_ends_before_it_is_found, too_far,
        "it attests the log up to its last LSN, but the log ends with LSN ")
 FAULTY(an_inventory_closed_for_no_reason_is_found, closed_inventory,
        "it says of inventory 1, LSN 1,")
+
+Test(wal_snapshots, what_is_no_longer_retained_may_be_left_out)
+{
+    /* 12 finished when the snapshot was made, by a server that keeps nothing; then by one that
+     * does. */
+    for (int keeps = 0; keeps <= 1; keeps++) {
+        struct hf_log_snapshot_copy copy;
+        hf_log_snapshot_copy(&builder, first_end + 2, 2, &copy);
+        hf_log_snapshot_drop(&copy, hf_log_snapshot_reservation(&copy, 12));
+        if (!keeps)
+            copy.header.retain_ns = 1;
+        hf_log_snapshot_write(&builder, &copy);
+        hf_wal_expect_run(keeps, "verify", builder.directory);
+        hf_wal_expect(keeps ? "it does not hold reservation 00000000-0000-7000-0d00-"
+                            : " agrees\n");
+    }
+}
 
 Test(wal_snapshots, a_state_of_another_log_is_refused)
 {

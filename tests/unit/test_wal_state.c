@@ -190,6 +190,29 @@ Test(wal_state, the_state_is_that_of_any_moment)
     hf_wal_expect("holdfast-wal: the log ends with LSN 14: there is no LSN 15 yet\n");
 }
 
+Test(wal_state, what_a_snapshot_does_not_tell_is_read_from_before_it)
+{
+    /* One up to LSN 10, which is the first of a chain of two: the state after 9 and 10 is not known
+     * from it. One whose date is that of its begin: so is a moment between. */
+    struct hf_log_snapshot_copy copy;
+    char hash[17];
+    hf_wal_build_story(&builder);
+    hf_wal_expect_run(0, "hash", builder.directory, "--at=10");
+    cr_assert_eq(sscanf(hf_wal_output, "state_hash: %16s\nlsn: 9\n", hash), 1, "%s", hf_wal_output);
+    hf_log_snapshot_make(&builder, 10, 1);
+    hf_wal_expect_run(0, "hash", builder.directory, "--at=10");
+    hf_wal_expect(hash);
+    hf_wal_expect("\nlsn: 9\n");
+    expect_available("11", " lsn=11 ");
+    expect_available("11", " available=1 held=1 confirmed=1 waiting=0 ");
+    hf_log_snapshot_copy(&builder, 9, 1, &copy);
+    copy.header.log_time_ns = HF_BUILDER_MADE_AT;
+    hf_log_snapshot_write(&builder, &copy);
+    expect_available("2026-01-02T03:04:05.000000065Z", " lsn=7 ");
+    expect_available("2026-01-02T03:04:05.000000065Z",
+                     " available=1 held=2 confirmed=0 waiting=2 ");
+}
+
 Test(wal_state, a_deficit_is_told)
 {
     /* The sell limit is lowered below what is sold. */
