@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "tests/lib/log_builder.h"
 #include "tests/lib/stress.h"
+#include "tools/acks.h"
 #include "tools/ledger_order.h"
 #include "tools/ledger_private.h"
 
@@ -259,6 +260,110 @@ Test(ledger_parts, keys_are_put_in_order_and_equal_ones_stay_as_they_came)
     struct hf_ledger_order empty;
     cr_assert(hf_ledger_order_open(&empty, 0) && hf_ledger_order_sort(&empty));
     hf_ledger_order_close(&empty);
+}
+
+/* ---- one hash ---------------------------------------------------------------------------- */
+
+/* The first two numbers whose hashes are equal, of those that are tried in turn. */
+static void find_collision(uint32_t (*hash)(uint64_t number), uint64_t *one, uint64_t *other)
+{
+    struct hf_ledger_index index = {0};
+    for (uint32_t number = 1; number < 1u << 20; number++) {
+        uint32_t found, of_number = hash(number);
+        struct hf_ledger_probe probe = hf_ledger_index_seek(&index, of_number);
+        if (hf_ledger_index_next(&index, &probe, &found)) {
+            *one = found;
+            *other = number;
+            hf_ledger_index_free(&index);
+            return;
+        }
+        cr_assert(hf_ledger_index_reserve(&index));
+        hf_ledger_index_add(&index, of_number, number);
+    }
+    cr_assert_fail("no two hashes are equal");
+}
+
+#define SEED 42u
+
+static uint32_t hash_of_reservation(uint64_t number)
+{
+    struct hf_reservation reservation = hf_builder_reservation(number, 1, 1, HF_STATE_CONFIRMED);
+    return hf_ledger_hash_of_id(SEED, reservation.id.bytes);
+}
+
+static uint64_t scattered(uint64_t number)
+{
+    return number * number * number * 0xd6e8feb86659fd93ull;
+}
+
+static uint32_t hash_of_inventory(uint64_t number)
+{
+    return hf_ledger_hash_of_number(SEED, scattered(number));
+}
+
+static void enter_one(struct hf_ledger *ledger, uint64_t lsn, uint64_t number,
+                      uint64_t inventory_id, enum hf_state state)
+{
+    uint8_t record[HF_RECORD_BYTES];
+    struct hf_reservation reservation = hf_builder_reservation(number, inventory_id, 5, state);
+    hf_image_encode_reservation(
+        record, &reservation,
+        &(struct hf_image_notes){.inventory_version = state == HF_STATE_CONFIRMED ? 2 : 0});
+    hf_put_u64(record, lsn);
+    const char *reason = hf_ledger_enter(ledger, record);
+    cr_assert_null(reason, "LSN %llu: %s", (unsigned long long)lsn, reason);
+}
+
+Test(ledger_parts, ids_with_one_hash_are_told_apart)
+{
+    /* Two reservations, and two inventories, of 5 units each: all are granted and given back. */
+    uint64_t one, other, inventory, other_inventory;
+    struct hf_ledger *ledger = hf_ledger_open(UINT64_MAX);
+    struct hf_ledger_totals totals;
+    cr_assert_not_null(ledger);
+    ledger->book.seed = SEED;
+    find_collision(hash_of_reservation, &one, &other);
+    find_collision(hash_of_inventory, &inventory, &other_inventory);
+    const uint64_t ids[] = {scattered(inventory), scattered(other_inventory)};
+    for (uint64_t i = 0; i < 2; i++) {
+        uint8_t record[HF_RECORD_BYTES];
+        struct hf_inventory made = hf_builder_inventory(ids[i], 5);
+        struct hf_settings settings = hf_builder_settings(5);
+        hf_image_encode_inventory(record, &made, &settings, 1, HF_BUILDER_MADE_AT);
+        hf_put_u64(record, i + 1);
+        cr_assert_null(hf_ledger_enter(ledger, record));
+    }
+    enter_one(ledger, 3, one, ids[0], HF_STATE_CONFIRMED);
+    enter_one(ledger, 4, other, ids[1], HF_STATE_CONFIRMED);
+    enter_one(ledger, 5, other, ids[1], HF_STATE_CANCELLED);
+    enter_one(ledger, 6, one, ids[0], HF_STATE_CANCELLED);
+    hf_ledger_totals(ledger, &totals);
+    cr_expect_eq(totals.inventories, 2);
+    cr_expect_eq(totals.reservations, 2);
+    cr_expect_eq(totals.cancelled, 2);
+    hf_ledger_close(ledger);
+}
+
+Test(ledger_parts, acknowledgements_with_one_hash_are_told_apart)
+{
+    /* Two ids; the log has one of them. */
+    uint64_t one, other;
+    struct hf_acks acks = {.seed = SEED};
+    uint8_t record[HF_RECORD_BYTES];
+    char line[HF_ID_TEXT_BYTES], error[HF_ACKS_ERROR_BYTES];
+    find_collision(hash_of_reservation, &one, &other);
+    struct hf_reservation reservation = hf_builder_reservation(other, 1, 1, HF_STATE_CONFIRMED);
+    hf_id_format(&reservation.id, line);
+    cr_assert(hf_acks_add_line(&acks, line, 1, error));
+    reservation = hf_builder_reservation(one, 1, 1, HF_STATE_CONFIRMED);
+    hf_image_encode_reservation(record, &reservation, &(struct hf_image_notes){0});
+    hf_acks_meet(&acks, record, 1);
+    cr_expect_not(acks.acks[0].found);
+    hf_id_format(&reservation.id, line);
+    cr_assert(hf_acks_add_line(&acks, line, 2, error));
+    hf_acks_meet(&acks, record, 1);
+    cr_expect(!acks.acks[0].found && acks.acks[1].found);
+    hf_acks_close(&acks);
 }
 
 /* ---- what is kept ----------------------------------------------------------------------- */

@@ -268,6 +268,10 @@ Test(wal_snapshots, what_was_before_the_oldest_snapshot_is_not_known)
     hf_wal_expect_run(1, "state", builder.directory, "--at", number_text(last_lsn + 1));
     hf_wal_expect("the log ends with LSN ");
     hf_wal_expect_run(0, "state", builder.directory, "--at", number_text(first_end + 2));
+    hf_log_snapshot_make(&builder, last_lsn - 1, 3);
+    remove_segment(2);
+    hf_wal_expect_run(1, "state", builder.directory, "--at", number_text(first_end + 2));
+    hf_wal_expect("does not hold the state at LSN ");
 }
 
 Test(wal_snapshots, a_damaged_snapshot_is_told_and_the_one_before_is_taken)
