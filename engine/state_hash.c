@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/image.h"
 #include "engine/table.h"
+#include "engine/waiting.h"
 #include "wal/record.h"
 
 #define INVENTORY_BYTES (HF_RECORD_BYTES + 8) /* its record, and what is available */
@@ -103,8 +104,8 @@ static bool add_inventory(struct hf_state_hash *hash, const struct hf_region *re
 {
     struct hf_inventory inventory;
     struct hf_rules rules;
-    /* Acquire, both, pairs with the release of who gives up the right: all that was done with it. */
-    if (hf_load_acquire(&cell->setting) != 0 || hf_load_acquire(&cell->list) != 0)
+    /* Acquire, pairs with the release of who gives up the right: all that was done with it. */
+    if (hf_load_acquire(&cell->setting) != 0 || !hf_waiting_is_free(cell))
         return false;
     hf_inventory_copy_settings(cell, &rules);
     hf_inventory_describe(cell, &region->mcas, &inventory);

@@ -42,6 +42,12 @@ bool hf_waiting_take(struct hf_inventory_cell *cell)
     return set_bits(cell, LIST_TAKEN, &before);
 }
 
+bool hf_waiting_is_free(const struct hf_inventory_cell *cell)
+{
+    /* Acquire, pairs with the release of who gives up the right: all that was done with it. */
+    return (hf_load_acquire(&cell->list) & (LIST_TAKEN | LIST_AGAIN)) == 0;
+}
+
 void hf_waiting_append(struct hf_region *region, struct hf_inventory_cell *cell, uint32_t number)
 {
     /* Release, throughout the file: pairs with hf_reservation_copy(). */

@@ -26,6 +26,10 @@
 /* Takes the right to the list. False: another actor has it. */
 bool hf_waiting_take(struct hf_inventory_cell *cell);
 
+/* True if nobody has it, at this moment. That somebody wants the list served, when there is room in
+ * the log for it, is no right. */
+bool hf_waiting_is_free(const struct hf_inventory_cell *cell);
+
 /* Leaves it, after serving for whoever wished that meanwhile. */
 void hf_waiting_leave(struct hf_actor *actor, struct hf_inventory_cell *cell);
 

@@ -232,7 +232,8 @@ static void check_start(struct hf_crash *crash, const struct hf_kept *kept)
                             (unsigned long long)crash->proof.start_lsn);
     check_messages(crash, kept);
     crash->counts.from_snapshot += newest != NULL;
-    if (older == NULL || older == kept->snapshots + kept->snapshot_count || !older->right)
+    if (crash->archives || older == NULL || older == kept->snapshots + kept->snapshot_count ||
+        !older->right)
         return;
     /* One is kept to be prepared anew. */
     if (hf_kept_look(&now, crash->directory) == 0 &&

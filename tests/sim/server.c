@@ -85,6 +85,13 @@ static void note_failure(void *context, const char *text)
     server->failed_commit_lsn = hf_flusher_commit_lsn(hf_sim_server_flusher(server));
 }
 
+/* What could not be recorded is looked at again a little later. */
+static void fall_behind(struct hf_sim_server *server, uint64_t now_ns)
+{
+    server->is_behind = true;
+    server->behind_until_ns = now_ns + CATCH_UP_NS;
+}
+
 int hf_sim_server_start(struct hf_sim_server *server)
 {
     const struct hf_sim_server_options *options = &server->options;
@@ -118,6 +125,9 @@ int hf_sim_server_start(struct hf_sim_server *server)
         HF_CHECK(hf_actor_init(actor, &server->store->engine, &server->store->log.ring) == 0);
     }
     server->recovered_lsn = hf_flusher_commit_lsn(hf_sim_server_flusher(server));
+    /* On a full disk there may be no place for the offers that a start makes. Relaxed: one thread. */
+    if (hf_load_relaxed(&server->store->engine.chores) != 0)
+        fall_behind(server, hf_sim_server_now_ns(server));
     return 0;
 }
 
@@ -225,13 +235,6 @@ static bool is_nearly_full(const struct hf_ring *ring)
     uint64_t end = hf_load_relaxed(&ring->drained) + ring->slot_count;
     uint64_t limit = hf_load_relaxed(&ring->limit);
     return hf_load_relaxed(&ring->credited) + HF_RING_MAX_CREDITS > (end < limit ? end : limit);
-}
-
-/* What could not be recorded is looked at again a little later. */
-static void fall_behind(struct hf_sim_server *server, uint64_t now_ns)
-{
-    server->is_behind = true;
-    server->behind_until_ns = now_ns + CATCH_UP_NS;
 }
 
 /* What came free is offered: at the next turns, if the log has no room for it now. */
