@@ -22,4 +22,11 @@
 #define HF_LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define HF_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
+/* Where nobody comes, and why not. */
+#define HF_NEVER(why)                                                                              \
+    do {                                                                                           \
+        fprintf(stderr, "holdfast: %s:%d: broken invariant: %s\n", __FILE__, __LINE__, why);       \
+        abort();                                                                                   \
+    } while (0)
+
 #endif

@@ -95,7 +95,7 @@ static int rename_file(struct hf_io *io, const char *directory, const char *from
     (void)directory;
     (void)from;
     (void)to;
-    HF_CHECK(!"recovery renames no file");
+    HF_NEVER("recovery renames no file");
     return -EROFS;
 }
 
@@ -104,7 +104,7 @@ static int remove_file(struct hf_io *io, const char *directory, const char *name
     (void)io;
     (void)directory;
     (void)name;
-    HF_CHECK(!"recovery removes no file");
+    HF_NEVER("recovery removes no file");
     return -EROFS;
 }
 

@@ -140,7 +140,7 @@ static uint32_t make_file(struct hf_sim_disk *disk)
                 disk->file_end = i + 1;
             return i;
         }
-    HF_CHECK(!"the simulated disk has room for another file");
+    HF_NEVER("the simulated disk has room for another file");
 }
 
 static bool has_file(const struct hf_sim_names *names, uint32_t file)
