@@ -345,10 +345,8 @@ static bool note_link(struct hf_replay *replay, const struct hf_reservation *res
         replay->links = links;
         replay->link_capacity = capacity;
     }
-    replay->links[replay->link_count++] =
-        (struct hf_replay_link){.id = reservation->id,
-                                .linked_id = reservation->linked_id,
-                                .lsn = reservation->lsn};
+    replay->links[replay->link_count++] = (struct hf_replay_link){
+        .id = reservation->id, .linked_id = reservation->linked_id, .lsn = reservation->lsn};
     return true;
 }
 
