@@ -320,7 +320,7 @@ Test(embedded, a_log_that_stands_still_is_told, .timeout = 60)
     cr_assert_eq(hf_session_open(db, &session), 0);
     uint32_t most = 4 * SEGMENT_RECORDS + 2 * RING_RECORDS;
     cr_expect_eq(reserve_without_end(session, most, &granted), HF_OVERLOADED);
-    cr_expect_geq(granted, SEGMENT_RECORDS + RING_RECORDS, "%u", granted);
+    cr_expect_gt(granted, 1000, "%u", granted);
     uint64_t began_ns = hf_monotonic_now_ns();
     cr_expect_eq(reserve_without_end(session, 1, &granted), HF_OVERLOADED);
     cr_expect_lt(hf_monotonic_now_ns() - began_ns, HF_NS_PER_S / 2);
