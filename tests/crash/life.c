@@ -32,7 +32,7 @@ void hf_crash_stop_server(struct hf_crash *crash)
     if (status != 0)
         hf_model_contradict(crash->model, "the server ended with status %d after SIGTERM", status);
     crash->counts.stops++;
-    struct hf_kept kept;
+    struct hf_kept kept = {0};
     if (hf_kept_look(&kept, crash->directory) != 0 || kept.temporaries != 0)
         hf_model_contradict(crash->model, "a server that was stopped leaves %llu .tmp files",
                             (unsigned long long)kept.temporaries);
@@ -95,7 +95,7 @@ static void choose_retention(struct hf_crash *crash)
 /* What is gone was archived before, if the server had to. */
 static void check_released(struct hf_crash *crash)
 {
-    struct hf_kept kept;
+    struct hf_kept kept = {0};
     int result = hf_kept_look(&kept, crash->directory);
     if (result != 0)
         hf_model_contradict(crash->model, "cannot list %s: %s", crash->directory,
@@ -221,7 +221,7 @@ static void check_start(struct hf_crash *crash, const struct hf_kept *kept)
     const struct hf_kept_snapshot *newest = hf_kept_newest_right(kept);
     const struct hf_kept_snapshot *older = newest != NULL ? newest + 1 : NULL;
     uint64_t first_lsn = newest != NULL ? newest->header.start.next_lsn : 1;
-    struct hf_kept now;
+    struct hf_kept now = {0};
     hf_crash_follow(crash);
     if (crash->server.recovery.records != crash->proof.start_lsn + 1 - first_lsn)
         hf_model_contradict(crash->model,
@@ -339,7 +339,7 @@ static void start_in_vain(struct hf_crash *crash, const struct hf_daemon_options
 void hf_crash_start_server(struct hf_crash *crash, uint64_t *gone_ns)
 {
     struct hf_daemon_options options;
-    struct hf_kept kept;
+    struct hf_kept kept = {0};
     uint64_t began_ns = hf_monotonic_now_ns();
     server_options(crash, &options);
     while (crash->cycle > 0 && hf_random_below(&crash->random, 8) == 0 && !hf_crash_failed(crash)) {

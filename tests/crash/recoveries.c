@@ -221,7 +221,7 @@ static bool find_end(struct trial *trial, struct hf_finding *end)
 /* Random bytes behind the log's end, in its segment. */
 static bool tear(struct trial *trial)
 {
-    struct hf_finding end;
+    struct hf_finding end = {0};
     static uint8_t bytes[MOST_TORN_BYTES];
     char path[HF_DIRECTORY_TEXT_BYTES + 64], name[HF_SEGMENT_NAME_BYTES];
     if (!find_end(trial, &end))
@@ -275,7 +275,7 @@ static bool begin(struct trial *trial)
 /* Undisturbed: the same state, of a snapshot and what is behind it. */
 static bool check_state(struct trial *trial)
 {
-    uint64_t state_hash, last_lsn;
+    uint64_t state_hash = 0, last_lsn = 0;
     if (!look(trial, &state_hash, &last_lsn))
         return false;
     if (state_hash != trial->state_hash || last_lsn != trial->last_lsn)
