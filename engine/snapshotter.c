@@ -20,7 +20,7 @@
 #define FAILURE_PAUSE_NS (10 * HF_NS_PER_S)   /* after a failure, before the next attempt */
 #define MARK_PAUSE_NS    (100 * HF_NS_PER_US) /* a mark stands for microseconds, as a rule */
 #define COPY_CELLS       4096                 /* looked at in one stay */
-#define NICENESS         10                   /* of the thread: whoever serves goes first */
+#define NICENESS         10                   /* of the thread: whoever serves goes first; see .h */
 
 #define REPORT_WORDS (sizeof(struct hf_snapshotter_report) / sizeof(uint64_t))
 _Static_assert(sizeof(struct hf_snapshotter_report) % sizeof(uint64_t) == 0, "whole words");

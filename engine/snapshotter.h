@@ -60,7 +60,26 @@
 #include "wal/log.h"
 
 #define HF_DEFAULT_SNAPSHOT_LOG_BYTES (1ull << 30)
-#define HF_DEFAULT_SNAPSHOT_RATE      (128ull << 20)
+
+/*
+ * What a snapshot costs those who are served: p99.9 of durable changes while one of 3.3 million
+ * reservations is made, as a ratio to the same without; medians of 6 to 12 alternating pairs of 2 to 3
+ * seconds, on two cores and a virtual disk that others used, too. Single pairs lie between a fifth and
+ * five times.
+ *
+ *   MiB/s   50 connections x 64 in flight   50 x 1   8 x 1
+ *      32                            0.71     0.92    1.28
+ *     128                            1.02     0.78    0.91
+ *     256                            0.95     1.05    1.33
+ *     512                            1.41     0.96    2.65
+ *
+ * Niceness 0 instead of 10 at 128 MiB/s: 1.13, 1.01, 1.54; SCHED_IDLE: 1.01, 1.15, 1.12; idle I/O
+ * priority: 0.91, 1.02, 0.89. Neither is worth it: a thread that never gets to run while it is inside
+ * would hold up the use of cells that were given back.
+ *
+ * A snapshot of 10.7 million takes 1.0 s of a core's time, 0.4 MiB of memory, and 1.3 GiB of disk.
+ */
+#define HF_DEFAULT_SNAPSHOT_RATE (128ull << 20)
 
 struct hf_snapshotter;
 
