@@ -151,6 +151,7 @@ uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve
         burst.taken++;
     claim(&burst);
     if (burst.claimed != 0) {
+        hf_actor_date_claim(actor);
         uint64_t lsn = hf_ring_reserve_chain(&actor->log, burst.claimed);
         for (uint32_t i = 0; i < burst.claimed; i++)
             record(&burst, i, lsn + i, &made[i]);

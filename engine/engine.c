@@ -219,6 +219,7 @@ static void record_grant(struct hf_actor *actor, const struct hf_reserve *reques
     struct hf_region *region = &actor->engine->region;
     struct hf_reservation *made = &outcome->reservation;
     bool holds = request->ttl_ns != 0;
+    hf_actor_date_claim(actor);
     *made = (struct hf_reservation){
         .id = request->id,
         .inventory_id = request->inventory_id,

@@ -49,6 +49,7 @@ struct hf_engine {
     struct hf_customers customers;  /* units of each, where there is a limit per customer */
     uint64_t retain_ns;             /* how long finished reservations are kept */
     uint64_t recovered_log_time_ns; /* the newest date in the log when it was opened */
+    _Atomic uint64_t forgotten_ns;  /* no reservation that was forgotten was changed later */
     _Atomic uint64_t reclaimed;     /* reservations, for statistics */
     _Atomic uint32_t lapsing;       /* actors that are taking what is due out of the timer */
     _Atomic uint32_t chores;        /* inventories whose list is to be served: the first, + 1 */
@@ -133,6 +134,21 @@ void hf_engine_close(struct hf_engine *engine);
 /* 0, -ENOMEM, or -EAGAIN: there are HF_MAX_ACTORS already. */
 int hf_actor_init(struct hf_actor *actor, struct hf_engine *engine, struct hf_ring *ring);
 void hf_actor_close(struct hf_actor *actor);
+
+/*
+ * The chain of a new id is taken: whatever is made in it bears a later date than what it may have
+ * held before. An id that was forgotten can be had anew, and of two reservations with one id the
+ * newer is the one that stands, for replay and for every reader of the log. The date of an actor is
+ * that of the begin of its turn, and a turn may be longer than the retention (a stopped process): then
+ * it moves on here. Never beyond the clock: forgotten_ns was in the log a retention ago.
+ */
+static inline void hf_actor_date_claim(struct hf_actor *actor)
+{
+    /* Relaxed: who forgets raises it with the chain taken, and we took that chain after it. */
+    uint64_t forgotten_ns = hf_load_relaxed(&actor->engine->forgotten_ns);
+    if (HF_UNLIKELY(actor->now_ns <= forgotten_ns))
+        actor->now_ns = forgotten_ns + 1;
+}
 
 /* From here to the exit nothing that the actor finds is used again: once a batch. */
 static inline void hf_actor_enter(struct hf_actor *actor)

@@ -94,6 +94,22 @@ static bool grow_limbo(struct hf_limbo *limbo)
     return true;
 }
 
+/* Before the reservation leaves its chain: see hf_actor_date_claim(). All that may be forgotten now is
+ * covered at once, so that this line, which every claim reads, is not written for each. */
+static void raise_forgotten(struct hf_engine *engine, const struct hf_reservation_cell *cell)
+{
+    uint64_t changed_at_ns = hf_load_relaxed(&cell->changed_at_ns); /* the chain is ours */
+    uint64_t seen_ns = hf_load_relaxed(&engine->forgotten_ns);      /* only grows */
+    if (changed_at_ns <= seen_ns)
+        return;
+    uint64_t forgotten_ns = hf_engine_forget_before_ns(engine);
+    if (forgotten_ns < changed_at_ns)
+        forgotten_ns = changed_at_ns;
+    while (seen_ns < forgotten_ns &&
+           !hf_cas_weak_acq_rel(&engine->forgotten_ns, &seen_ns, forgotten_ns))
+        ;
+}
+
 /* Takes it out of the table, if it is there. False: not now. */
 static bool forget(struct hf_actor *actor, uint32_t number)
 {
@@ -117,6 +133,7 @@ static bool forget(struct hf_actor *actor, uint32_t number)
         hf_chain_leave(&chain);
         return gone;
     }
+    raise_forgotten(engine, cell);
     hf_chain_remove(&chain, region, number);
     hf_chain_leave(&chain);
     limbo->cells[(limbo->head + limbo->count++) & (limbo->capacity - 1)] = (struct hf_limbo_cell){

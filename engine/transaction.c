@@ -79,6 +79,7 @@ enum hf_attempt hf_transaction_take_chain(struct hf_transaction *change, struct 
     }
     switch (hf_table_take(region, &step->line.id, step->hash, &step->chain, &step->cell)) {
     case HF_LOOKUP_ABSENT:
+        hf_actor_date_claim(change->actor);
         step->chain_of = step;
         step->cell = NULL;
         return HF_ATTEMPT_GO_ON;

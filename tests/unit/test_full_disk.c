@@ -321,6 +321,23 @@ static unsigned extend_until(uint64_t segment)
     return waited;
 }
 
+/* Extends the hold now and then, until snapshots have let go of all segments but a few, however late
+ * a busy machine makes them. */
+static struct hf_status settle(uint64_t first_kept_segment)
+{
+    uint64_t deadline_ns = hf_monotonic_now_ns() + 2 * PATIENCE_NS;
+    struct hf_status now = status();
+    while (now.first_kept_segment < first_kept_segment || now.kept_bytes > 6 * MIB) {
+        cr_assert_lt(hf_monotonic_now_ns(), deadline_ns, "segments from %llu on, %llu bytes",
+                     (unsigned long long)now.first_kept_segment,
+                     (unsigned long long)now.kept_bytes);
+        extend();
+        usleep(50 * 1000);
+        now = status();
+    }
+    return now;
+}
+
 /* A log whose old segments go: then the disk is filled, so that there is no room for one more, and it
  * is written for many times its size. It lives on the segments that it releases. */
 Test(full_disk, a_bounded_log_goes_on_where_there_is_no_room_for_another_segment)
@@ -345,13 +362,11 @@ Test(full_disk, a_bounded_log_goes_on_where_there_is_no_room_for_another_segment
     cr_assert_eq(ask(&hold, &reply), HF_GRANTED);
     for (now = status(); now.first_kept_segment < 3; now = status())
         extend_until(now.active_segment + 1);
+    uint64_t begin = settle(3).active_segment;
     cr_assert_eq(hf_loop_disk_leave(&disk, 512 * 1024), 0);
-    uint64_t begin = status().active_segment;
     unsigned waited = extend_until(begin + 12);
-    now = status();
+    now = settle(begin + 1);
     cr_expect_lt(hf_loop_disk_free_bytes(&disk), 5 * MIB);
-    cr_expect_lt(now.kept_bytes, 8 * MIB, "%llu bytes", (unsigned long long)now.kept_bytes);
-    cr_expect_gt(now.first_kept_segment, begin);
     cr_expect_eq(now.snapshot_failures, 0);
     cr_log_info("waited %u times for room", waited);
     check_all();

@@ -1,6 +1,7 @@
 /* What time brings about: deadlines to the nanosecond, and retention by the log's own time. */
 #include <criterion/criterion.h>
 
+#include "engine/burst.h"
 #include "engine/lapse.h"
 #include "tests/lib/rig_expect.h"
 #include "tests/lib/stress.h"
@@ -312,6 +313,51 @@ Test(lapse, retention_ends_to_the_nanosecond_of_the_logs_time)
     cr_assert_null(hf_rig_recover(&rig, rig.log_count));
     cr_expect_eq(hf_rig_state(&rig, 1), 0);
     cr_expect_eq(hf_rig_state(&rig, 2), HF_STATE_CONFIRMED);
+}
+
+/* A worker whose turn began before the first reservation of an id was made, and lasted longer than the
+ * retention, makes that id anew, in each of the ways that there are: what it makes is the newer one,
+ * by the dates that replay goes by. */
+Test(lapse, an_id_made_anew_in_a_turn_that_is_older_than_the_id_stands)
+{
+    enum { PLAIN = 1, HELD, BATCH, BURST, WAYS = BURST };
+    close_rig();
+    open_sized(0, RETAIN);
+    uint64_t began_ns = rig.actor.now_ns;
+    rig.actor.now_ns += 5;
+    for (uint32_t number = PLAIN; number <= WAYS; number++) {
+        cr_assert_eq(hf_rig_reserve(&rig, number, 1, ME, 2), HF_GRANTED);
+        cr_assert_eq(hf_rig_simple(&rig, HF_OP_CANCEL, number), HF_CANCELLED);
+    }
+    uint64_t ended_ns = rig.actor.now_ns;
+    rig.actor.now_ns += RETAIN;
+    log_something();
+    hf_rig_pass(&rig, RETAIN / 100);
+    cr_assert_eq(hf_rig_state(&rig, WAYS), 0, "forgotten");
+
+    for (uint32_t number = PLAIN; number <= WAYS; number++) {
+        const struct hf_line line = {.operation = HF_OP_RESERVE,
+                                     .id = hf_id_of_number(number),
+                                     .inventory_id = 2,
+                                     .customer_id = OTHER,
+                                     .qty = 1};
+        const struct hf_reserve claim = {
+            .id = line.id, .inventory_id = 2, .customer_id = OTHER, .qty = 1};
+        struct hf_reservation made;
+        rig.actor.now_ns = began_ns;
+        if (number == PLAIN)
+            cr_expect_eq(hf_rig_reserve(&rig, number, 2, OTHER, 1), HF_GRANTED);
+        else if (number == HELD)
+            cr_expect_eq(hf_rig_hold(&rig, number, 2, OTHER, 1, TTL), HF_GRANTED);
+        else if (number == BATCH)
+            cr_expect_eq(hf_rig_batch(&rig, &line, 1), HF_BATCH_DONE);
+        else
+            cr_expect_eq(hf_engine_reserve_burst(&rig.actor, &claim, 1, &made), 1);
+        cr_expect_gt(hf_rig_reservation(&rig, number).made_at_ns, ended_ns, "way %u", number);
+    }
+    hf_rig_expect_same_after_recovery(&rig);
+    for (uint32_t number = PLAIN; number <= WAYS; number++)
+        cr_expect_eq(hf_rig_reservation(&rig, number).customer_id, OTHER, "way %u", number);
 }
 
 /* Ten times the table's room, through every end that there is, without ever finding it full. */
