@@ -43,7 +43,7 @@ static bool one_in(struct hf_any_request *any, uint32_t count)
 static struct hf_id some_id(struct hf_any_request *any)
 {
     uint32_t first = hf_load_relaxed(&any->window->first); /* any value of any time is good */
-    if (one_in(any, 8))
+    if (one_in(any, 12))
         hf_fetch_add_relaxed(&any->window->first, 1);
     return hf_id_of_number(first + 1 + below(any, HF_ANY_WINDOW));
 }

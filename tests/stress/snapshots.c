@@ -12,9 +12,7 @@
  * make them, and looks at what a crash would leave. All threads are disturbed, the keeper too.
  *
  * Rounds are short and differ: how many cells are copied in a step, how large ring and table are, how
- * long finished reservations are retained: so short that cells are used again while they are copied;
- * but longer than any thread is stopped in the middle of a turn. (An id that is forgotten, and made
- * anew by somebody whose date is of before that, would be older than what was forgotten.)
+ * long finished reservations are retained: so short that cells are used again while they are copied.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -30,8 +28,7 @@
 #include "tests/lib/store_rig.h"
 #include "tests/lib/stress.h"
 
-#define RECORDS         60000u /* of a round, at most */
-#define LEAST_RETAIN_NS (250 * HF_NS_PER_MS)
+#define RECORDS         24000u /* of a round, at most */
 #define TICK_BUDGET     64u
 #define BURST_INVENTORY (HF_ANY_INVENTORY_MAX + 1)
 #define ENOUGH          100000u /* records, among which there is every operation */
@@ -243,7 +240,7 @@ static void open_round(struct round *round, uint64_t seed, unsigned threads)
         .max_reservations = 1024 + threads * 64 + hf_random_below(&random, 4096),
         .ring_slots = 256u << (hf_random_below(&random, 3) + (threads > 4 ? 2 : 0)),
         .snapshot_copy_cells = 1u << hf_random_below(&random, 10),
-        .retain_ns = LEAST_RETAIN_NS << hf_random_below(&random, 3),
+        .retain_ns = HF_NS_PER_MS << hf_random_below(&random, 10),
         .threaded = hf_random_chance(&random, 40),
     };
     hf_store_rig_open(&round->rig, &options);
