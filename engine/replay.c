@@ -27,6 +27,9 @@
 
 /* More than the changes that can have been lost since the newest version in the log. */
 #define VERSION_SKIP (1u << 20)
+/* What the versions of two starts that know the same newest one are apart, and how many starts. */
+#define VERSION_STEP  (1u << 14)
+#define VERSION_STEPS 64u
 
 int hf_replay_init(struct hf_replay *replay, struct hf_region *region, uint64_t retain_ns)
 {
@@ -551,6 +554,12 @@ const char *hf_replay_restore_all(struct hf_replay *replay, const uint8_t *recor
 
 /* ---- what is derived ---- */
 
+/* How far above the highest known version that of an inventory begins; see replay.h. */
+static uint32_t version_skip(const struct hf_replay *replay)
+{
+    return VERSION_SKIP + VERSION_STEP * (uint32_t)(replay->epoch % VERSION_STEPS);
+}
+
 /* The word and the counts of one inventory. False: it has sold more than its limit, which was never
  * lowered. */
 static bool derive_counters(struct hf_replay *replay, uint32_t number)
@@ -569,7 +578,7 @@ static bool derive_counters(struct hf_replay *replay, uint32_t number)
         return false;
     }
     uint64_t word = hf_word_make((int32_t)((int64_t)limit - (int64_t)known->units),
-                                 known->version + known->unversioned + VERSION_SKIP);
+                                 known->version + known->unversioned + version_skip(replay));
     bool closes = (rules.settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
     if (known->closed ||
         (closes && known->sold_out && is_later(known->sold_out_version, known->settings_version)))

@@ -11,7 +11,9 @@
  * which at the end is what they were in the server that wrote the log (SAME-STATE). A version is not
  * state: it only has to be another one than any that was ever told. So it starts 2^20 above the
  * highest that an image carries; between that image and the crash there were fewer changes than the
- * ring has slots, each with an image, and those that were lost with the crash.
+ * ring has slots, each with an image, and those that were lost with the crash. If they were all lost,
+ * the next start finds the same highest: what is added differs, by 2^14 at least, between 64 starts in
+ * a row.
  *
  * Finished reservations whose retention has ended, by the newest date in the log, are dropped; at
  * once, if there is no room.
@@ -58,6 +60,7 @@ struct hf_replay {
     struct hf_region *region;
     uint64_t retain_ns;
     uint64_t log_time_ns; /* the newest date so far */
+    uint64_t epoch;       /* of the run that begins, set before hf_replay_finish(); 0: none does */
     bool restoring;       /* what is applied stands in a snapshot */
     struct hf_allotment allotment;
     uint32_t cells_ready, terms_ready; /* memory is ready for the numbers before these */

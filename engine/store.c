@@ -46,9 +46,10 @@ static const char *restore_records(void *context, const uint8_t *records, uint32
     return reason;
 }
 
-static const char *end_replay(void *context)
+static const char *end_replay(void *context, uint64_t epoch)
 {
     const struct recovery *recovery = context;
+    recovery->replay->epoch = epoch;
     uint64_t started_ns = hf_monotonic_now_ns();
     const char *reason = hf_replay_finish(recovery->replay);
     recovery->phases->derive_ns = hf_monotonic_now_ns() - started_ns;

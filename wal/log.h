@@ -52,9 +52,9 @@ struct hf_log_options {
      * log up to there is `log_time_ns`. */
     const char *(*restore)(void *context, const uint8_t *records, uint32_t count,
                            uint64_t log_time_ns, uint32_t *fault);
-    /* Called after the last one, before anything is written. NULL, or why the log cannot be right.
-     */
-    const char *(*replay_end)(void *context);
+    /* Called after the last one, before anything is written, with the epoch of the run that begins.
+     * NULL, or why the log cannot be right. */
+    const char *(*replay_end)(void *context, uint64_t epoch);
     void *replay_context;
 };
 

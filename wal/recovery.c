@@ -453,7 +453,7 @@ int hf_recover(const struct hf_log_options *options, struct hf_log_recovery *rec
         result = read_tail(options, recovery, tail, files, &end, error);
     if (result == 0)
         result = check_end(options, recovery, tail, error);
-    const char *reason = result == 0 ? options->replay_end(options->replay_context) : NULL;
+    const char *reason = result == 0 ? options->replay_end(options->replay_context, tail->epoch + 1) : NULL;
     if (reason != NULL)
         return hf_log_explain(error, -EBADMSG,
                               "the log in %s is damaged, refusing to start: %s; look closer with: "

@@ -68,8 +68,9 @@ static const char *restore_records(void *context, const uint8_t *records, uint32
     return hf_replay_restore_all(context, records, count, log_time_ns, fault);
 }
 
-static const char *end_replay(void *context)
+static const char *end_replay(void *context, uint64_t epoch)
 {
+    (void)epoch;
     return hf_replay_finish(context);
 }
 

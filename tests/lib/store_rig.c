@@ -341,8 +341,9 @@ static const char *restore_records(void *context, const uint8_t *records, uint32
     return hf_replay_restore_all(context, records, count, log_time_ns, fault);
 }
 
-static const char *end_replay(void *context)
+static const char *end_replay(void *context, uint64_t epoch)
 {
+    (void)epoch;
     return hf_replay_finish(context);
 }
 
@@ -350,8 +351,10 @@ static void begin_rebuilding(const struct hf_store_rig *rig, struct rebuilding *
 {
     uint64_t retain_ns =
         rig->options.retain_ns != 0 ? rig->options.retain_ns : HF_DEFAULT_RETAIN_NS;
+    /* Twice the room: a snapshot whose cells were used again while it was made may need more cells
+     * than there ever were at once (engine/README.md). */
     HF_CHECK(hf_region_create(&rebuilding->region, rig->options.max_inventories,
-                              rig->options.max_reservations) == 0);
+                              2 * rig->options.max_reservations) == 0);
     HF_CHECK(hf_replay_init(&rebuilding->replay, &rebuilding->region, retain_ns) == 0);
 }
 

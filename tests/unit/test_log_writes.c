@@ -71,8 +71,9 @@ static const char *replay(void *context, const uint8_t *records, uint32_t count,
     return NULL;
 }
 
-static const char *replay_end(void *context)
+static const char *replay_end(void *context, uint64_t epoch)
 {
+    (void)epoch;
     (void)context;
     return NULL;
 }

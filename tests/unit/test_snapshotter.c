@@ -323,6 +323,27 @@ Test(snapshotter, versions_are_told_even_if_no_record_behind_the_snapshot_tells_
     cr_expect_gt((int32_t)((now - told) << 1), 0, "%u comes after %u", now, told);
 }
 
+/* Claims are told, to readers at once, and lost in a crash; so are those of the runs after it. */
+Test(snapshotter, versions_that_crashes_have_undone_are_not_told_again)
+{
+    enum { STARTS = 6, CLAIMS = 20 };
+    uint32_t told[STARTS];
+    create(1, 100);
+    reserve(1, 1);
+    hf_store_rig_write(&rig);
+    for (uint32_t start = 0; start < STARTS; start++) {
+        for (uint32_t number = 2; number < 2 + CLAIMS; number++)
+            reserve(number, 1);
+        told[start] = hf_word_version(hf_load_relaxed(&region()->inventories[0].word));
+        crash();
+        uint32_t now = hf_word_version(hf_load_relaxed(&region()->inventories[0].word));
+        for (uint32_t before = 0; before <= start; before++)
+            cr_expect(now > told[before] || now + CLAIMS < told[before] - CLAIMS,
+                      "start %u begins at %u, start %u was at %u", start + 1, now, before,
+                      told[before]);
+    }
+}
+
 /* ---- who is inside when it begins ---- */
 
 /* Nothing is copied before everybody has left who was inside; not even a file is made. */
