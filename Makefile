@@ -23,7 +23,8 @@ LDLIBS  += -ljemalloc
 endif
 
 LIB_SRC      = $(wildcard engine/*.c wal/*.c net/*.c)
-LIB_SRC     := $(filter-out net/holdfastd.c,$(LIB_SRC))
+SERVER_SRC   = net/holdfastd.c net/command_line.c
+LIB_SRC     := $(filter-out $(SERVER_SRC),$(LIB_SRC))
 TEST_LIB_SRC = $(wildcard tests/lib/*.c)
 UNIT_SRC     = $(wildcard tests/unit/*.c)
 STRESS_SRC   = $(wildcard tests/stress/*.c)
@@ -105,7 +106,7 @@ $(MODEL_LIB): $(call object,$(MODEL_SRC))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(BUILD)/holdfastd: $(call object,net/holdfastd.c) $(LIB)
+$(BUILD)/holdfastd: $(call object,$(SERVER_SRC)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
@@ -141,7 +142,7 @@ $(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(SIM_DISK_SRC)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 
-$(SLOW): $(call object,net/holdfastd.c tests/slow/slow_disk.c) $(TEST_LIB) $(LIB)
+$(SLOW): $(call object,$(SERVER_SRC) tests/slow/slow_disk.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ -Wl,--wrap=hf_io_posix,--wrap=hf_uring_queue_init $(LDLIBS) -o $@
 

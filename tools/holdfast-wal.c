@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/standard_files.h"
 #include "tools/wal_options.h"
 
 #define OUTPUT_BUFFER_BYTES (1u << 20)
@@ -75,6 +76,7 @@ int main(int argc, char **argv)
     static char buffer[OUTPUT_BUFFER_BYTES];
     struct hf_wal_task task;
     enum hf_wal_exit status;
+    hf_standard_files_open();
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     if (hf_wal_options_read(argc, argv, &task, &status))
         status = task.command->run(&task);

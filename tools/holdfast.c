@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/standard_files.h"
 #include "tools/commands.h"
 #include "tools/request.h"
 #include "tools/session.h"
@@ -76,6 +77,7 @@ static enum hf_cli_exit run(struct hf_cli_session *session, int argc, char *cons
 
 int main(int argc, char **argv)
 {
+    hf_standard_files_open();
     struct hf_cli_session session = {.server = "127.0.0.1:7411", .out = stdout};
     enum hf_cli_exit status = run(&session, argc, argv);
     hf_cli_session_close(&session);

@@ -279,6 +279,28 @@ Test(system_start, too_few_descriptors_are_told)
     expect_one_line(hf_process_run_within(60, argv, sut.output, sizeof sut.output), "ulimit -n");
 }
 
+/* Whoever starts it has closed stdin, stdout and stderr: the log gets none of their numbers, and no
+ * message. A tool that has something to say notices. */
+Test(system_start, closed_standard_files_do_no_harm)
+{
+    char script[4096];
+    unsigned port = hf_port_find();
+    snprintf(script, sizeof script,
+             "(exec %s --dir %s --listen 127.0.0.1:%u <&- >&- 2>&-) & pid=$!\n"
+             "%s --server 127.0.0.1:%u ping --wait 30s || exit 3\n"
+             "for file in 0 1 2; do readlink /proc/$pid/fd/$file; done\n"
+             "kill $pid; wait $pid; echo status $?\n"
+             "%s verify %s || exit 4\n"
+             "%s info %s >&-; echo status $?\n",
+             sut.server_program, sut.directory, port, sut.client_program, port, sut.wal_program,
+             sut.directory, sut.wal_program, sut.directory);
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    cr_expect_eq(hf_process_run(argv, sut.output, sizeof sut.output), 0);
+    cr_expect_not_null(strstr(sut.output, "/dev/null\n/dev/null\n/dev/null\nstatus 0\n"), "%s",
+                       sut.output);
+    cr_expect_not_null(strstr(sut.output, "cannot write the output"), "%s", sut.output);
+}
+
 Test(system_start, host_names_and_ipv6_are_listened_on)
 {
     static const char *const listens[] = {"localhost:0", "[::1]:0", "0.0.0.0:0"};
