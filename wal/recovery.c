@@ -353,6 +353,11 @@ static int read_newest_snapshot(const struct hf_log_options *options,
     if (count < 0)
         return hf_log_explain(error, count, "cannot list %s: %s", options->directory,
                               strerror(-count));
+    if (count > 0 && last_lsns[0] == HF_SNAPSHOT_LSN_MAX)
+        return hf_log_explain(error, -EBADMSG,
+                              "the log in %s is not whole: holdfast-wal was writing it, and did not "
+                              "finish; remove the directory and do that again",
+                              options->directory);
     if (count > 0)
         recovery->attested_lsn = last_lsns[0]; /* right or not: see recovery.h */
     for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {

@@ -417,6 +417,14 @@ Test(recovery, a_damaged_snapshot_attests_by_its_name)
     expect_refused(-EBADMSG, "attests");
 }
 
+/* A tool was killed while it wrote this directory, all but the end: its mark is there. */
+Test(recovery, a_directory_that_a_tool_has_not_finished_is_refused)
+{
+    bring(disk, newest, "9999999999999999.snapshot");
+    cut("9999999999999999.snapshot", 0);
+    expect_refused(-EBADMSG, "holdfast-wal was writing it, and did not finish");
+}
+
 /* ---- segments that are missing, damaged, or of another log ---- */
 
 Test(recovery, without_the_segment_where_its_snapshot_begins_is_refused)
