@@ -354,10 +354,11 @@ static int read_newest_snapshot(const struct hf_log_options *options,
         return hf_log_explain(error, count, "cannot list %s: %s", options->directory,
                               strerror(-count));
     if (count > 0 && last_lsns[0] == HF_SNAPSHOT_LSN_MAX)
-        return hf_log_explain(error, -EBADMSG,
-                              "the log in %s is not whole: holdfast-wal was writing it, and did not "
-                              "finish; remove the directory and do that again",
-                              options->directory);
+        return hf_log_explain(
+            error, -EBADMSG,
+            "the log in %s is not whole: holdfast-wal was writing it, and did not "
+            "finish; remove the directory and do that again",
+            options->directory);
     if (count > 0)
         recovery->attested_lsn = last_lsns[0]; /* right or not: see recovery.h */
     for (int i = 0; i < count && i < MAX_SNAPSHOTS; i++) {
@@ -458,7 +459,8 @@ int hf_recover(const struct hf_log_options *options, struct hf_log_recovery *rec
         result = read_tail(options, recovery, tail, files, &end, error);
     if (result == 0)
         result = check_end(options, recovery, tail, error);
-    const char *reason = result == 0 ? options->replay_end(options->replay_context, tail->epoch + 1) : NULL;
+    const char *reason =
+        result == 0 ? options->replay_end(options->replay_context, tail->epoch + 1) : NULL;
     if (reason != NULL)
         return hf_log_explain(error, -EBADMSG,
                               "the log in %s is damaged, refusing to start: %s; look closer with: "
