@@ -17,6 +17,7 @@
 #define MAX_RESERVATIONS ((1u << 31) - (1u << 16))
 #define LINK_NAME        "region"
 #define PAGE_BYTES       4096
+#define HUGE_PAGE_BYTES  (2ull << 20)
 
 static uint32_t power_of_two_at_least(uint64_t count)
 {
@@ -26,18 +27,28 @@ static uint32_t power_of_two_at_least(uint64_t count)
     return power;
 }
 
-static void derive_pointers(struct hf_region *region)
+/* Where the private parts are, from the header on. */
+struct private_parts {
+    uint64_t index_offset, reservations_offset, terms_offset, end_offset;
+};
+
+static void find_shared_parts(struct hf_region *region)
 {
     uint8_t *base = (uint8_t *)region->header;
     region->inventories = (void *)(base + region->header->inventories_offset);
     region->inventory_index = (void *)(base + region->header->inventory_index_offset);
-    region->reservations = (void *)(base + region->header->reservations_offset);
-    region->terms = (void *)(base + region->header->terms_offset);
-    region->index = (void *)(base + region->header->index_offset);
     region->mcas = (struct hf_mcas){
         .base = base,
         .descriptors = (void *)(base + region->header->descriptors_offset),
     };
+}
+
+static void find_private_parts(struct hf_region *region, const struct private_parts *parts)
+{
+    uint8_t *base = (uint8_t *)region->header;
+    region->index = (void *)(base + parts->index_offset);
+    region->reservations = (void *)(base + parts->reservations_offset);
+    region->terms = (void *)(base + parts->terms_offset);
 }
 
 /* Appends a part of count * bytes to the layout, page-aligned. Returns its offset. */
@@ -48,17 +59,16 @@ static uint64_t place(uint64_t *total_bytes, uint64_t count, uint64_t bytes)
     return offset;
 }
 
-static void lay_out(struct hf_region_header *header, uint32_t max_inventories,
-                    uint32_t max_reservations)
+static void lay_out(struct hf_region_header *header, struct private_parts *parts,
+                    uint32_t max_inventories, uint32_t max_reservations)
 {
-    uint64_t total_bytes = PAGE_BYTES;
+    uint64_t end = PAGE_BYTES;
     *header = (struct hf_region_header){
         .magic = HF_REGION_MAGIC,
         .format = HF_REGION_FORMAT,
         .header_bytes = sizeof *header,
         .process_id = (uint64_t)getpid(),
         .inventory_bytes = sizeof(struct hf_inventory_cell),
-        .reservation_bytes = sizeof(struct hf_reservation_cell),
         .max_inventories = max_inventories,
         .max_reservations = max_reservations,
         /* At most half full, so that a probe is short. */
@@ -66,18 +76,56 @@ static void lay_out(struct hf_region_header *header, uint32_t max_inventories,
         /* Between one half and one reservation a chain when all are in use. */
         .index_count = power_of_two_at_least(max_reservations),
     };
-    header->inventories_offset =
-        place(&total_bytes, max_inventories, sizeof(struct hf_inventory_cell));
-    header->inventory_index_offset =
-        place(&total_bytes, header->inventory_index_count, sizeof(uint32_t));
+    header->inventories_offset = place(&end, max_inventories, sizeof(struct hf_inventory_cell));
+    header->inventory_index_offset = place(&end, header->inventory_index_count, sizeof(uint32_t));
+    header->descriptors_offset = place(&end, HF_MAX_ACTORS, sizeof(struct hf_mcas_descriptor));
+    header->total_bytes = end;
+    parts->index_offset = place(&end, header->index_count, sizeof(uint32_t));
     /* Cell 0 is never used. */
-    header->reservations_offset =
-        place(&total_bytes, max_reservations + 1ull, sizeof(struct hf_reservation_cell));
-    header->terms_offset = place(&total_bytes, max_reservations + 1ull, sizeof(struct hf_terms));
-    header->index_offset = place(&total_bytes, header->index_count, sizeof(uint32_t));
-    header->descriptors_offset =
-        place(&total_bytes, HF_MAX_ACTORS, sizeof(struct hf_mcas_descriptor));
-    header->total_bytes = total_bytes;
+    parts->reservations_offset =
+        place(&end, max_reservations + 1ull, sizeof(struct hf_reservation_cell));
+    parts->terms_offset = place(&end, max_reservations + 1ull, sizeof(struct hf_terms));
+    parts->end_offset = end;
+}
+
+/* Addresses for `bytes`, of which the one at `aligned_offset` is the begin of a huge page. NULL: there
+ * are none. Nothing may be touched there. */
+static uint8_t *reserve_addresses(uint64_t bytes, uint64_t aligned_offset)
+{
+    uint64_t all = bytes + HUGE_PAGE_BYTES;
+    uint8_t *from = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (from == MAP_FAILED)
+        return NULL;
+    uint64_t before = -((uintptr_t)from + aligned_offset) & (HUGE_PAGE_BYTES - 1);
+    if (before != 0)
+        munmap(from, before);
+    munmap(from + before + bytes, HUGE_PAGE_BYTES - before);
+    return from + before;
+}
+
+/* Maps both kinds of parts, one behind the other. 0 or -errno. */
+static int map_parts(struct hf_region *region, const struct hf_region_header *header,
+                     const struct private_parts *parts)
+{
+    uint8_t *base = reserve_addresses(parts->end_offset, parts->index_offset);
+    if (base == NULL)
+        return -errno;
+    int protection = PROT_READ | PROT_WRITE, flags = MAP_FIXED | MAP_NORESERVE;
+    if (mmap(base, header->total_bytes, protection, flags | MAP_SHARED, region->file, 0) ==
+            MAP_FAILED ||
+        mmap(base + header->total_bytes, parts->end_offset - header->total_bytes, protection,
+             flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) {
+        int result = -errno;
+        munmap(base, parts->end_offset);
+        return result;
+    }
+    /* A hint. Not for the reservations: they are filled from one end to the other, 64 to a page, and
+     * making a huge page ready stands in the way of all that come meanwhile. */
+    madvise(base + parts->index_offset,
+            (header->index_count * sizeof(uint32_t)) & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
+    region->header = (void *)base;
+    region->mapped_bytes = parts->end_offset;
+    return 0;
 }
 
 int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_t max_reservations)
@@ -86,30 +134,28 @@ int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_
         max_reservations > MAX_RESERVATIONS)
         return -EINVAL;
     struct hf_region_header header;
+    struct private_parts parts;
     uint64_t seed;
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
         return -EIO;
-    lay_out(&header, max_inventories, max_reservations);
+    lay_out(&header, &parts, max_inventories, max_reservations);
     *region = (struct hf_region){.file = memfd_create("holdfast-region", MFD_CLOEXEC)};
     if (region->file < 0)
         return -errno;
-    if (ftruncate(region->file, (off_t)header.total_bytes) != 0)
-        goto fail;
-    void *base = mmap(NULL, header.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                      region->file, 0);
-    if (base == MAP_FAILED)
-        goto fail;
-    region->header = base;
+    int result = ftruncate(region->file, (off_t)header.total_bytes) != 0 ? -errno : 0;
+    if (result == 0)
+        result = map_parts(region, &header, &parts);
+    if (result != 0) {
+        close(region->file);
+        return result;
+    }
     *region->header = header;
     region->header->hash_seed = seed;
-    derive_pointers(region);
+    find_shared_parts(region);
+    find_private_parts(region, &parts);
     hf_store_release(&region->header->reservation_end, 1); /* pairs with hf_table_allot() */
     hf_store_release(&region->header->state, HF_REGION_RECOVERING); /* pairs with attach */
     return 0;
-fail:;
-    int result = -errno;
-    close(region->file);
-    return result;
 }
 
 int hf_region_publish(struct hf_region *region, const char *directory)
@@ -145,7 +191,7 @@ void hf_region_unpublish(struct hf_region *region)
 void hf_region_close(struct hf_region *region)
 {
     hf_region_unpublish(region);
-    munmap(region->header, region->header->total_bytes);
+    munmap(region->header, region->mapped_bytes);
     close(region->file);
     *region = (struct hf_region){.file = -1};
 }
@@ -156,9 +202,8 @@ static bool header_is_sound(const struct hf_region_header *header, uint64_t byte
     return header->magic == HF_REGION_MAGIC && header->format == HF_REGION_FORMAT &&
            header->header_bytes == sizeof *header && header->total_bytes <= bytes &&
            header->inventory_bytes == sizeof(struct hf_inventory_cell) &&
-           header->reservation_bytes == sizeof(struct hf_reservation_cell) &&
            header->inventories_offset < bytes && header->inventory_index_offset < bytes &&
-           header->reservations_offset < bytes && header->index_offset < bytes;
+           header->descriptors_offset < bytes;
 }
 
 int hf_region_attach(struct hf_region *region, const char *directory)
@@ -192,20 +237,21 @@ int hf_region_attach(struct hf_region *region, const char *directory)
         close(region->file);
         return -EPROTO;
     }
-    derive_pointers(region);
+    region->mapped_bytes = (uint64_t)status.st_size;
+    find_shared_parts(region);
     return 0;
 }
 
 void hf_region_detach(struct hf_region *region)
 {
-    munmap(region->header, region->header->total_bytes);
+    munmap(region->header, region->mapped_bytes);
     close(region->file);
     *region = (struct hf_region){.file = -1};
 }
 
 void hf_region_ready(const struct hf_region *region, const void *from, size_t bytes)
 {
-    uintptr_t base = (uintptr_t)region->header, end = base + region->header->total_bytes;
+    uintptr_t base = (uintptr_t)region->header, end = base + region->mapped_bytes;
     uintptr_t first = (uintptr_t)from, last = first + bytes;
     HF_CHECK(first >= base && first < end);
     if (last > end)

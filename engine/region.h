@@ -1,18 +1,20 @@
 /*
- * The region: one shared-memory segment with everything that the engine knows.
+ * The region: the memory with everything that the engine knows.
  *
- *   header           what this is, and where the parts are
- *   inventory cells  one for each inventory, in the order of creation
- *   inventory index  open addressing, cell number + 1 by inventory id
- *   reservations     one cache line each, allotted in chunks from the start
- *   terms            what a reservation carries beyond a plain claim, by the number of its cell
- *   index            heads of the chains of reservations, by reservation id
- *   descriptors      of operations over several words, one for each actor (engine/mcas.h)
+ *   header           what this is, and where the shared parts are     \
+ *   inventory cells  one for each inventory, in the order of creation  | shared
+ *   inventory index  open addressing, cell number + 1 by inventory id  |
+ *   descriptors      of operations over several words (engine/mcas.h) /
+ *   index            heads of the chains of reservations, by id       \
+ *   reservations     one cache line each, allotted from the start      | private
+ *   terms            what a reservation carries beyond a plain claim  /
  *
- * It is an anonymous memory file (memfd), sparse: pages are paid for as they are touched, and the
- * kernel frees it with the process, however that ends. DIR/region is a link to it under /proc, so
- * that other processes can attach read-only and read availability without a system call. It is
- * never read after a crash: recovery makes a new one from the log.
+ * The shared parts are an anonymous memory file (memfd): DIR/region is a link to it under /proc, so that
+ * other processes can attach read-only and read availability without a system call. What speaks of
+ * single reservations is nobody else's, and is private memory, where the kernel has huge pages for
+ * the index: a claim meets a random line of it, and the walk to its page cost as much as the line. All
+ * of it is sparse: pages are paid for as they are touched, and the kernel frees them with the process,
+ * however that ends. It is never read after a crash: recovery makes a new one from the log.
  */
 #ifndef HF_ENGINE_REGION_H
 #define HF_ENGINE_REGION_H
@@ -28,7 +30,7 @@
 #include "engine/reservation.h"
 
 #define HF_REGION_MAGIC  0x4e4f494745524648ull /* "HFREGION" */
-#define HF_REGION_FORMAT 2
+#define HF_REGION_FORMAT 3
 
 enum hf_region_state {
     HF_REGION_RECOVERING = 1,
@@ -41,18 +43,14 @@ struct hf_region_header {
     uint64_t magic;
     uint32_t format;
     uint32_t header_bytes;
-    uint64_t total_bytes;
+    uint64_t total_bytes; /* of the shared parts */
     uint8_t log_id[16];
     uint64_t process_id;
     uint64_t hash_seed; /* of reservation ids */
     uint64_t inventories_offset;
     uint64_t inventory_index_offset;
-    uint64_t reservations_offset;
-    uint64_t terms_offset;
-    uint64_t index_offset;
     uint64_t descriptors_offset;
-    uint32_t inventory_bytes;   /* of a cell */
-    uint32_t reservation_bytes; /* of a reservation */
+    uint32_t inventory_bytes; /* of a cell */
     uint32_t max_inventories;
     uint32_t max_reservations;      /* allotted at most, chunks in use by actors included */
     uint32_t inventory_index_count; /* entries: a power of two */
@@ -70,7 +68,7 @@ struct hf_region_header {
     _Atomic uint64_t free_cells;
 };
 
-/* A mapped region. The pointers are derived from the header. */
+/* A mapped region. One that is attached has the shared parts alone. */
 struct hf_region {
     struct hf_region_header *header;
     struct hf_inventory_cell *inventories;
@@ -79,8 +77,9 @@ struct hf_region {
     struct hf_terms *terms;                   /* by the same numbers */
     _Atomic uint32_t *index;
     struct hf_mcas mcas;
-    int file;   /* the memory file */
-    char *link; /* DIR/region, or NULL */
+    uint64_t mapped_bytes; /* from the header on, of all parts */
+    int file;              /* the memory file */
+    char *link;            /* DIR/region, or NULL */
 };
 
 /*

@@ -5,6 +5,9 @@
 
 #define CHUNK_CELLS 32
 
+/* Cells whose memory is made ready at once: 64 KiB, 16 faults in one. */
+#define READY_CELLS 1024u
+
 static struct hf_reservation_cell *search(const struct hf_region *region, uint32_t number,
                                           const struct hf_id *id)
 {
@@ -121,6 +124,16 @@ uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allot
     return hf_table_allot(region, allotment) ? allotment->next++ : 0;
 }
 
+/* Memory of the cells from `first` on, which nobody has touched before, as whole blocks of them are
+ * reached. */
+static void make_ready(const struct hf_region *region, uint32_t first, uint32_t count)
+{
+    uint32_t block = (first + count - 1) / READY_CELLS;
+    if (block != (first - 1) / READY_CELLS)
+        hf_region_ready(region, &region->reservations[(size_t)block * READY_CELLS],
+                        READY_CELLS * sizeof region->reservations[0]);
+}
+
 bool hf_table_allot_slow(struct hf_region *region, struct hf_allotment *allotment)
 {
     if (take_free_cell(region, allotment))
@@ -135,6 +148,7 @@ bool hf_table_allot_slow(struct hf_region *region, struct hf_allotment *allotmen
         /* acq_rel: pairs with hf_table_allotted(); the cells themselves are zero from the start. */
         if (hf_cas_weak_acq_rel(allotted, &end, end + count)) {
             *allotment = (struct hf_allotment){.next = end, .end = end + count};
+            make_ready(region, end, count);
             return true;
         }
     }

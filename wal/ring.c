@@ -107,6 +107,8 @@ uint32_t hf_ring_whole(const struct hf_ring *ring, uint32_t count)
 
 void hf_ring_drain(struct hf_ring *ring, uint8_t *records, uint32_t count)
 {
+    if (count == 0)
+        return;                                     /* and there may be no room at `records` */
     uint64_t lsn = hf_load_relaxed(&ring->drained); /* ours alone */
     uint64_t first = lsn & (ring->slot_count - 1);
     uint64_t until_wrap = ring->slot_count - first;

@@ -253,6 +253,7 @@ static void open_round(struct round *round, uint64_t seed, unsigned threads)
     round->capture = (struct capture){.queue = {.submit = submit}, .manual = &round->rig.queue};
     round->capture.records = malloc((size_t)RECORDS * HF_RECORD_BYTES);
     HF_CHECK(round->capture.records != NULL);
+    free(round->rig.records);
     round->rig.records = round->capture.records;
     round->rig.record_room = RECORDS;
     for (unsigned i = 0; i < threads; i++) {

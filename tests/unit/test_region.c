@@ -1,5 +1,6 @@
 /* The region: what memory is made ready, and that nothing else is. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 
 #define RESERVATIONS 100000u
 #define PAGE_BYTES   4096u
+#define FLAGS_BYTES  256
 
 static struct hf_region region;
 
@@ -55,7 +57,7 @@ Test(region, nothing_behind_it_is_made_ready)
 {
     /* More is asked for than there is. The kernel maps from above downwards: so what was mapped
      * before, if it is as large, is right behind the region, as a rule. */
-    size_t bytes = region.header->total_bytes;
+    size_t bytes = region.mapped_bytes;
     close_region();
     uint8_t *behind = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     open_region();
@@ -64,6 +66,52 @@ Test(region, nothing_behind_it_is_made_ready)
     cr_expect_eq(resident(end - 8 * PAGE_BYTES, 8 * PAGE_BYTES), 8);
     cr_expect_eq(resident(behind, bytes), 0, "%d: it is right behind", end == behind);
     munmap(behind, bytes);
+}
+
+/* The flags of the mapping that holds this address, as the kernel tells them: " rd wr mr ... ". */
+static void mapping_flags(const void *address, char flags[FLAGS_BYTES])
+{
+    char line[512];
+    bool inside = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    cr_assert_not_null(maps);
+    flags[0] = '\0';
+    while (flags[0] == '\0' && fgets(line, sizeof line, maps) != NULL) {
+        uintptr_t from, end;
+        if (sscanf(line, "%lx-%lx ", &from, &end) == 2)
+            inside = (uintptr_t)address >= from && (uintptr_t)address < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            snprintf(flags, FLAGS_BYTES, "%.*s", FLAGS_BYTES - 1, line + 8);
+    }
+    fclose(maps);
+}
+
+Test(region, the_index_has_huge_pages_and_what_is_filled_in_order_has_not)
+{
+    struct hf_region large;
+    char flags[FLAGS_BYTES];
+    cr_assert_eq(hf_region_create(&large, 4, 1u << 20), 0);
+    cr_expect_eq((uintptr_t)large.index % (2u << 20), 0);
+    mapping_flags(large.index, flags);
+    cr_expect_not_null(strstr(flags, " hg"), "%s", flags);
+    cr_expect_null(strstr(flags, " sh"), "private: %s", flags);
+    mapping_flags(&large.reservations[1], flags);
+    cr_expect_null(strstr(flags, " hg"), "%s", flags);
+    mapping_flags(large.inventories, flags);
+    cr_expect_not_null(strstr(flags, " sh"), "shared with readers: %s", flags);
+    hf_region_close(&large);
+}
+
+Test(region, cells_are_made_ready_64_kib_at_a_time)
+{
+    enum { A_PAGE = 64, A_BLOCK = 1024 };
+    struct hf_allotment allotment = {0};
+    for (uint32_t number = 1; number < 3 * A_BLOCK; number++) {
+        cr_assert(hf_table_allot(&region, &allotment));
+        cr_assert_eq(hf_table_take_cell(&region, &allotment), number);
+    }
+    cr_expect_eq(resident(&region.reservations[A_BLOCK], 2 * A_BLOCK * A_PAGE), 32);
+    cr_expect_eq(resident(&region.reservations[4 * A_BLOCK], A_BLOCK * A_PAGE), 0, "no more");
 }
 
 static void replay_reservations(struct hf_replay *replay, uint32_t first, uint32_t last)
