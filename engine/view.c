@@ -40,6 +40,15 @@ bool hf_view_read(const struct hf_view *view, uint64_t inventory_id, struct hf_i
     return true;
 }
 
+bool hf_view_available(const struct hf_view *view, uint64_t inventory_id, int32_t *available)
+{
+    const struct hf_inventory_cell *cell = hf_region_find_inventory(&view->region, inventory_id);
+    if (cell == NULL)
+        return false;
+    *available = hf_word_available(hf_mcas_peek(&view->region.mcas, &cell->word));
+    return true;
+}
+
 bool hf_view_alive(const struct hf_view *view)
 {
     /* Acquire, pairs with hf_region_close(). A killed server could not store it, hence the probe.

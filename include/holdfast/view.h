@@ -28,6 +28,10 @@ void hf_view_close(struct hf_view *view);
 bool hf_view_read(const struct hf_view *view, uint64_t inventory_id,
                   struct hf_inventory *inventory);
 
+/* The same of the available units alone, negative if the sell limit was lowered below what is sold: a
+ * few nanoseconds. */
+bool hf_view_available(const struct hf_view *view, uint64_t inventory_id, int32_t *available);
+
 /* False: that server has ended, and what is read does not change any more: open again. A system
  * call, so not for every read. */
 bool hf_view_alive(const struct hf_view *view);

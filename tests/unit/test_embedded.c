@@ -694,6 +694,10 @@ Test(view, shows_availability_as_it_changes)
     cr_assert(hf_view_read(view, 42, &inventory));
     cr_assert_eq(inventory.available, 10);
     cr_assert_not(hf_view_read(view, 43, &inventory));
+    int32_t available = -1;
+    cr_assert(hf_view_available(view, 42, &available));
+    cr_assert_eq(available, 10);
+    cr_assert_not(hf_view_available(view, 43, &available));
 
     struct hf_session *session;
     struct hf_reply reply;
@@ -705,6 +709,8 @@ Test(view, shows_availability_as_it_changes)
     cr_assert(hf_view_read(view, 42, &inventory));
     cr_assert_eq(inventory.available, 7);
     cr_assert_eq(inventory.confirmed, 3);
+    cr_assert(hf_view_available(view, 42, &available));
+    cr_assert_eq(available, 7);
     cr_assert(hf_view_alive(view));
     hf_embedded_close(db);
     cr_assert_not(hf_view_alive(view));
