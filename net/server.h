@@ -31,8 +31,9 @@ struct hf_feed;
 struct hf_worker;
 
 struct hf_server_options {
-    const char *listen; /* "HOST:PORT", "[IPv6]:PORT" */
-    uint32_t workers;   /* 0: one for each CPU */
+    const char *listen;    /* "HOST:PORT", "[IPv6]:PORT" */
+    uint32_t workers;      /* 0: one for each CPU */
+    uint64_t busy_poll_ns; /* how long a worker asks for work before it sleeps; 0: it sleeps */
     struct hf_store_options store;
 
     /* While the server recovers. */

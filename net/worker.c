@@ -292,26 +292,55 @@ static void wake_others(struct hf_worker *worker)
     }
 }
 
-/* Submits what is queued and sleeps until there is something to do. True: it was woken by time. */
+/* Submits what is queued and sleeps, until something completes or is due. */
+static int sleep_for_events(struct hf_worker *worker)
+{
+    uint64_t pause_ns = longest_pause_ns(worker);
+    uint64_t due_ns = until_due_ns(worker);
+    if (pause_ns > due_ns)
+        pause_ns = due_ns;
+    struct __kernel_timespec timeout = {
+        .tv_sec = (long long)(pause_ns / HF_NS_PER_S),
+        .tv_nsec = (long long)(pause_ns % HF_NS_PER_S),
+    };
+    struct io_uring_cqe *cqe;
+    int result = io_uring_submit_and_wait_timeout(&worker->ring, &cqe, 1,
+                                                  pause_ns != UINT64_MAX ? &timeout : NULL, NULL);
+    if (worker->index == 0)
+        hf_engine_awake(&worker->actor);
+    return result;
+}
+
+/* Asks again and again; see worker.h. True: something completed, or was committed. */
+static bool poll_for_events(struct hf_worker *worker, int *result)
+{
+    uint64_t until_ns = hf_monotonic_now_ns() + worker->server->options.busy_poll_ns;
+    const struct hf_awaiting *front = hf_await_front(&worker->await);
+    do {
+        *result = io_uring_submit_and_get_events(&worker->ring);
+        if (io_uring_cq_ready(&worker->ring) != 0 ||
+            (front != NULL && hf_flusher_commit_lsn(flusher_of(worker)) >= front->lsn))
+            return true;
+        hf_cpu_relax();
+    } while (hf_monotonic_now_ns() < until_ns);
+    return false;
+}
+
+/* Submits what is queued and waits until there is something to do. True: it was woken by time. */
 static bool wait_for_events(struct hf_worker *worker)
 {
     int result;
+    if (worker->polls && !worker->backlog && poll_for_events(worker, &result))
+        return false;
+    worker->polls = false;
     if (announce_waiting(worker) || worker->backlog) {
         result = io_uring_submit_and_get_events(&worker->ring);
+    } else if (worker->server->options.busy_poll_ns == 0) {
+        result = sleep_for_events(worker);
     } else {
-        uint64_t pause_ns = longest_pause_ns(worker);
-        uint64_t due_ns = until_due_ns(worker);
-        if (pause_ns > due_ns)
-            pause_ns = due_ns;
-        struct __kernel_timespec timeout = {
-            .tv_sec = (long long)(pause_ns / HF_NS_PER_S),
-            .tv_nsec = (long long)(pause_ns % HF_NS_PER_S),
-        };
-        struct io_uring_cqe *cqe;
-        result = io_uring_submit_and_wait_timeout(&worker->ring, &cqe, 1,
-                                                  pause_ns != UINT64_MAX ? &timeout : NULL, NULL);
-        if (worker->index == 0)
-            hf_engine_awake(&worker->actor);
+        uint64_t began_ns = hf_monotonic_now_ns();
+        result = sleep_for_events(worker);
+        worker->polls = hf_monotonic_now_ns() - began_ns < worker->server->options.busy_poll_ns;
     }
     /* Relaxed: a message on its way costs one turn, no more. */
     hf_store_relaxed(&worker->waiting_lsn, 0);
@@ -437,6 +466,10 @@ static int open_worker(struct hf_worker *worker)
         return result;
     hf_uring_queue_init(&worker->queue, &worker->ring, hf_event_make(HF_EVENT_LOG, 0),
                         worker->server->store->log.disk.writes);
+    uint8_t *blocks[HF_MAX_INFLIGHT];
+    for (uint32_t i = 0; i < HF_MAX_INFLIGHT; i++)
+        blocks[i] = flusher_of(worker)->inflight[i].buffer;
+    hf_uring_queue_pin(&worker->queue, blocks, HF_MAX_BLOCK_BYTES);
     result = hf_actor_init(&worker->actor, &worker->server->store->engine,
                            &worker->server->store->log.ring);
     if (result == 0)

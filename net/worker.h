@@ -13,6 +13,10 @@
  *   wake      other workers that sleep on an LSN that is committed now
  *   send      one send for each connection that has output and none under way
  *
+ * Busy polling (--busy-poll). A worker that has nothing to do asks again and again for that long
+ * before it sleeps, which saves its peers the time to wake it. It does so only while that pays: once
+ * nothing came in time, it sleeps at once, until a sleep has been shorter than that.
+ *
  * Sleeping without missing commit. A worker with replies that await commit announces the LSN that
  * it waits for, and then looks at commit once more. Whoever moves commit looks at the announcements
  * after it. Both are seq_cst, so at least one sees the other.
@@ -58,6 +62,7 @@ struct hf_worker {
     struct hf_chunk_pool pool;
     struct hf_feed_port port;
     struct hf_handler handler;
+    bool polls;           /* busily: work came soon, last time */
     bool backlog;         /* more is due than was done in this turn */
     uint64_t commit_seen; /* the others were woken up to here */
     uint32_t turn_frames; /* executed in this turn */

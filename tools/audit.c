@@ -123,7 +123,8 @@ static bool compare_snapshot(struct hf_audit *audit, uint32_t index)
     const struct hf_snapshot_header *header = &audit->snapshots.entries[index].header;
     struct hf_snapshot_finding finding;
     struct hf_ledger_comparison *comparison =
-        hf_ledger_compare_open(audit->intake.ledger, header->start.next_lsn, header->retain_ns);
+        hf_ledger_compare_open(audit->intake.ledger, header->start.next_lsn,
+                               hf_snapshot_entries_least_retain_ns(&audit->snapshots, index));
     if (comparison == NULL)
         return fail(audit, "out of memory");
     const char *reason = read_snapshot(audit, index, compare_group, comparison, &finding);

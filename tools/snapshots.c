@@ -50,6 +50,18 @@ uint64_t hf_snapshot_entries_retain_ns(const struct hf_snapshot_entries *entries
     return HF_RETAIN_NS;
 }
 
+uint64_t hf_snapshot_entries_least_retain_ns(const struct hf_snapshot_entries *entries,
+                                             uint32_t index)
+{
+    uint64_t least_ns = UINT64_MAX;
+    for (; index < entries->count; index++) {
+        const struct hf_snapshot_entry *entry = &entries->entries[index];
+        if (entry->read == HF_SNAPSHOT_RIGHT && entry->header.retain_ns < least_ns)
+            least_ns = entry->header.retain_ns;
+    }
+    return least_ns;
+}
+
 uint64_t hf_snapshot_entries_remember_ns(const struct hf_snapshot_entries *entries,
                                          uint64_t retain_ns)
 {

@@ -35,6 +35,11 @@ bool hf_snapshot_entries_begin_later(const struct hf_snapshot_entries *entries);
 #define HF_RETAIN_NS      (24ull * 3600 * 1000000000ull)
 uint64_t hf_snapshot_entries_retain_ns(const struct hf_snapshot_entries *entries, uint64_t told_ns);
 
+/* The least that any server kept of the finished which made the snapshot at `index`, or an older one:
+ * what it forgot is in no later snapshot, however long the next server retains. */
+uint64_t hf_snapshot_entries_least_retain_ns(const struct hf_snapshot_entries *entries,
+                                             uint32_t index);
+
 /* How long what is finished must be remembered to be held against all of them: at least as long as
  * a person says, and 24 hours. */
 uint64_t hf_snapshot_entries_remember_ns(const struct hf_snapshot_entries *entries,

@@ -29,8 +29,9 @@ struct hf_uring_queue {
     struct hf_write_queue queue;
     struct io_uring *ring;
     enum hf_log_writes writes;
-    uint64_t user_data; /* of the completions; the low 8 bits are ours */
-    uint32_t inflight;  /* blocks that are submitted and not complete */
+    uint64_t user_data;                     /* of the completions; the low 8 bits are ours */
+    const uint8_t *pinned[HF_MAX_INFLIGHT]; /* buffers, by cookie; NULL: it is not */
+    uint32_t inflight;                      /* blocks that are submitted and not complete */
     struct {
         int file;
         uint32_t bytes;
@@ -41,6 +42,13 @@ struct hf_uring_queue {
  * user_data is this one, but for the low 8 bits, to hf_uring_queue_reap(). */
 void hf_uring_queue_init(struct hf_uring_queue *queue, struct io_uring *ring, uint64_t user_data,
                          enum hf_log_writes writes);
+
+/*
+ * Pins the buffers of the blocks, one for each cookie, so that not every write has to. A hint: where
+ * locked memory does not suffice, writes go on as they were. Before the first write.
+ */
+void hf_uring_queue_pin(struct hf_uring_queue *queue, uint8_t *const buffers[HF_MAX_INFLIGHT],
+                        uint32_t buffer_bytes);
 
 /*
  * True: a block is complete; its *cookie and *result are for hf_flusher_complete(): all its bytes

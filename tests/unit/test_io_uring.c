@@ -134,6 +134,31 @@ Test(io_uring, a_direct_write_asks_to_be_data_synced)
     }
 }
 
+/* Pinned buffers are named by their place, and what is written of them is what is in them; another
+ * buffer under the same cookie is written as always. */
+Test(io_uring, pinned_buffers_are_written_as_others_are)
+{
+    uint8_t *buffers[HF_MAX_INFLIGHT], found[PAGE];
+    uint32_t cookie;
+    int result;
+    queue_for(HF_LOG_WRITES_DIRECT);
+    open_new();
+    for (cookie = 0; cookie < HF_MAX_INFLIGHT; cookie++)
+        buffers[cookie] = pages + (size_t)cookie * PAGE;
+    hf_uring_queue_pin(&queue, buffers, PAGE);
+    submit(3, PAGE);
+    cr_expect_eq(queued()->opcode, IORING_OP_WRITE_FIXED);
+    cr_expect_eq(queued()->rw_flags, RWF_DSYNC);
+    cr_expect(reap_one(&cookie, &result) && cookie == 3 && result == PAGE);
+    queue.queue.submit(&queue.queue, file, pages + 5 * PAGE, PAGE, 0, 3);
+    cr_expect_eq(queued()->opcode, IORING_OP_WRITE);
+    cr_expect(reap_one(&cookie, &result) && cookie == 3 && result == PAGE);
+    cr_expect_eq(pread(file, found, PAGE, 3 * PAGE), PAGE);
+    cr_expect_eq(found[0], 4);
+    cr_expect_eq(pread(file, found, PAGE, 0), PAGE);
+    cr_expect_eq(found[0], 6);
+}
+
 Test(io_uring, a_write_that_is_to_be_synced_is_complete_after_its_sync)
 {
     uint32_t cookie = 99;

@@ -259,6 +259,8 @@ Test(system_start, bad_options_are_told)
         {"--archive-command %", "single %"},
         {"--log-writes quickly", "auto, direct or sync"},
         {"--log-writes", "--log-writes"},
+        {"--busy-poll 11ms", "up to 10ms"},
+        {"--busy-poll soon", "--busy-poll"},
     };
     char words[512];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -281,6 +283,36 @@ Test(system_start, too_few_descriptors_are_told)
 
 /* Whoever starts it has closed stdin, stdout and stderr: the log gets none of their numbers, and no
  * message. A tool that has something to say notices. */
+/* Processor time of the server, in ticks of 10 ms. */
+static unsigned long server_ticks(void)
+{
+    char path[64], text[1024] = "";
+    unsigned long user = 0, kernel = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)sut.server.pid);
+    FILE *file = fopen(path, "r");
+    cr_assert(file != NULL && fgets(text, sizeof text, file) != NULL);
+    fclose(file);
+    sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+           &kernel);
+    return user + kernel;
+}
+
+/* It polls while there is work, and sleeps when there is none. */
+Test(system_start, a_server_that_polls_answers_and_sleeps_when_idle)
+{
+    static const char *const extra[] = {"--busy-poll", "10ms", NULL};
+    sut.options.extra = extra;
+    start();
+    cr_expect_eq(holdfast("inventory create 1 --capacity 1000"), 0, "%s", sut.output);
+    for (int i = 0; i < 20; i++)
+        cr_expect_eq(holdfast("reserve 1 --customer 7"), 0, "%s", sut.output);
+    usleep(200 * 1000);
+    unsigned long before = server_ticks();
+    usleep(1000 * 1000);
+    cr_expect_leq(server_ticks() - before, 10, "a tenth of the second, at most");
+    cr_expect_eq(holdfast("ping"), 0);
+}
+
 Test(system_start, closed_standard_files_do_no_harm)
 {
     char script[4096];

@@ -448,6 +448,26 @@ Test(wal_snapshots, what_is_no_longer_retained_may_be_left_out)
     }
 }
 
+Test(wal_snapshots, what_a_server_that_retained_for_less_has_forgotten_stays_forgotten)
+{
+    /* Left out of the older one, by a server that keeps nothing; so the newer one cannot have it,
+     * though that server keeps it. And the other way round: a snapshot is not excused by what comes
+     * after it. */
+    for (int newer = 0; newer <= 1; newer++) {
+        struct hf_log_snapshot_copy copies[2];
+        hf_log_snapshot_copy(&builder, first_end + 2, 2, &copies[0]);
+        hf_log_snapshot_copy(&builder, last_lsn - 1, 3, &copies[1]);
+        copies[newer].header.retain_ns = 1;
+        for (int i = 0; i <= 1; i++) {
+            hf_log_snapshot_drop(&copies[i], hf_log_snapshot_reservation(&copies[i], 12));
+            hf_log_snapshot_write(&builder, &copies[i]);
+        }
+        hf_wal_expect_run(newer, "verify", builder.directory);
+        hf_wal_expect(newer ? "it does not hold reservation 00000000-0000-7000-0d00-"
+                            : " agrees\n");
+    }
+}
+
 Test(wal_snapshots, a_state_of_another_log_is_refused)
 {
     /* A snapshot of another log, and a segment without a block. */
