@@ -45,8 +45,11 @@ CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c comm
                json.c options.c request.c session.c show.c show_json.c show_status.c \
                show_text.c values.c verb_batch.c verb_pages.c verb_server.c verb_watch.c)
 
-# Of the load generator, and of what measures expiry.
-LOAD_SRC     = $(addprefix bench/,link.c load.c options.c)
+# Of the load generator: what a load is made of, and what puts it on a server. The unit tests are linked
+# with the first; what measures expiry has both.
+WORK_SRC     = $(addprefix bench/,answer.c arrivals.c asker.c mix.c plan.c spread.c)
+LOAD_SRC     = $(WORK_SRC) $(addprefix bench/,link.c load.c options.c stream.c)
+BENCH_SRC    = $(LOAD_SRC) $(addprefix bench/,inprocess.c measurement.c report.c stock.c)
 EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper.c watcher.c)
 
 # The crash test proves the log with the ledger of holdfast-wal.
@@ -118,7 +121,7 @@ $(BUILD)/holdfast-wal: $(call object,tools/holdfast-wal.c $(wildcard tools/wal_*
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(BUILD)/holdfast-bench: $(call object,bench/holdfast-bench.c $(LOAD_SRC)) $(LIB)
+$(BUILD)/holdfast-bench: $(call object,bench/holdfast-bench.c $(BENCH_SRC)) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
@@ -138,7 +141,7 @@ $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(SIM_DISK_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
+$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(WORK_SRC) $(SIM_DISK_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 

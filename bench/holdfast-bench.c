@@ -1,49 +1,92 @@
 /*
  * holdfast-bench: the load generator.
  *
- * Makes inventories of its own, puts a closed loop of requests on the server (bench/load.h), and
- * prints what came back in the measured time. The reasoning stands in bench/README.md.
+ * Makes inventories of its own, puts a load on the server (bench/load.h), once or for each combination
+ * of connections and depth in turn, prints what came back in the measured time, and counts what is left
+ * in the inventories. Or measures the engine in this process (bench/inprocess.h). The reasoning stands
+ * in bench/README.md.
  *
  * Exit status: 0 measured; 1 measured, but something was not as it should be; 2 bad usage; 3 the
  * load could not be set up.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "bench/load.h"
+#include "bench/inprocess.h"
 #include "bench/options.h"
+#include "bench/report.h"
 
-#define MAX_THREADS     256
 #define MAX_CONNECTIONS 1000000
-#define MAX_SECONDS     (365.0 * 86400)
-#define STOCK_BATCH     128 /* inventories made in one exchange: fits any socket's buffers */
-#define OTHER_FILES     16  /* descriptors besides one a connection and one a thread */
-#define STEP_NS         (100 * HF_NS_PER_MS)
+#define MAX_VALUES      32 /* of --connections and --depth */
+#define MAX_ROUNDS      1000
+#define MAX_RATE        1e8
+#define OPEN_DEPTH      65536u /* outstanding in an open loop, if nothing is said: of all connections */
+
+/* X(name, text, what it takes or "", help) */
+#define OPTIONS(X)                                                                                 \
+    X(SERVER, "server", "HOST:PORT", "the server (127.0.0.1:7411)")                                \
+    X(CONNECTIONS, "connections", "C[,C...]", "connections (50)")                                  \
+    X(DEPTH, "depth", "D[,D...]",                                                                  \
+      "requests in flight on each (64); in an open loop,\n"                                        \
+      "                         outstanding at most (65536 in all)")                               \
+    X(REPEAT, "repeat", "N", "all combinations of these in turn, N times (1)")                     \
+    X(SECONDS, "seconds", "S", "measured time, of each (5)")                                       \
+    X(WARMUP, "warmup", "S", "time before it that is not counted (0.5)")                           \
+    X(THREADS, "threads", "T", "threads of the bench, which share the connections (1)")            \
+    X(IDLE, "idle", "N", "connections besides that do nothing (0)")                                \
+    X(OP, "op", "KIND", "what to ask, of the kinds below (reserve)")                               \
+    X(MIX, "mix", "KIND:WEIGHT,...", "several kinds, so much of each")                             \
+    X(BATCH, "batch", "N", "places in a batch (8)")                                                \
+    X(TTL, "ttl", "TIME", "how long holds last (15m)")                                             \
+    X(LAPSE, "lapse", "TIME", "and those that are to lapse (200ms)")                               \
+    X(INVENTORIES, "inventories", "N", "spread over so many new inventories (1)")                  \
+    X(SPREAD, "spread", "HOW", "round, uniform or zipf[:THETA] (uniform; zipf:0.99)")              \
+    X(CAPACITY, "capacity", "N", "places in each (536870911; refuse: 1)")                          \
+    X(CUSTOMERS, "customers", "N", "customers who ask (1000000)")                                  \
+    X(RATE, "rate", "R", "open loop: R pieces of work a second are due")                           \
+    X(ARRIVALS, "arrivals", "HOW", "poisson or fixed (poisson)")                                   \
+    X(PAUSE, "pause", "TIME",                                                                      \
+      "open loop: between two turns of sending, at least\n"                                        \
+      "                         (50us; 0s spins at high rates)")                                   \
+    X(JSON, "json", "", "print one JSON object a run, and nothing else")                           \
+    X(CSV, "csv", "", "print a line of CSV a run, after one with the names")                       \
+    X(HISTOGRAM, "histogram", "FILE", "write all latencies there, as CSV: a line a bucket")        \
+    X(IN_PROCESS, "in-process", "", "measure the engine in this process, without a server")        \
+    X(JOB, "job", "JOB[,JOB...]", "in process: which, of those below (all)")                       \
+    X(OPERATIONS, "operations", "N",                                                               \
+      "in process: so many a job and thread, instead of\n"                                         \
+      "                         --seconds")                                                        \
+    X(DURABILITY, "durability", "HOW", "in process: disk, or none: the log is dropped (none)")     \
+    X(DATA, "data", "DIR", "in process: of the log, with --durability disk")                       \
+    X(HELP, "help", "", "this text")
+
+enum option_number {
+#define X(name, text, takes, help) OPTION_##name,
+    OPTIONS(X)
+#undef X
+};
+
+struct values {
+    uint32_t all[MAX_VALUES];
+    unsigned count;
+};
 
 struct bench {
     const char *server;
     struct hf_load_plan plan;
-    struct hf_load_clock clock;
-    double seconds, warmup_seconds;
-    bool json;
-    struct hf_load *loads[MAX_THREADS];
-};
-
-/* All threads' results in one, and what follows from them. */
-struct summary {
-    struct hf_load_result total;
-    double seconds;     /* that were measured */
-    double per_second;  /* answers */
-    double cpu_percent; /* processor time of the bench's threads, of that of so many cores */
+    struct hf_measure_options measure;
+    struct hf_inprocess_options inprocess;
+    struct values connections, depths;
+    uint32_t rounds;
+    bool json, csv, in_process, durable;
+    bool limited; /* --capacity was given: what was sold is missing in the next run */
+    const char *histogram_path;
+    FILE *histogram;
+    struct hf_stock stock;
 };
 
 static void print_help(void)
@@ -51,417 +94,409 @@ static void print_help(void)
     printf("holdfast-bench: puts a load on a Holdfast server and measures it\n"
            "\n"
            "  holdfast-bench [options]\n"
-           "\n"
-           "  --server HOST:PORT   the server (127.0.0.1:%d)\n"
-           "  --connections C      connections (50)\n"
-           "  --depth D            requests in flight on each (64)\n"
-           "  --seconds S          measured time (5)\n"
-           "  --warmup S           time before it that is not counted (0.5)\n"
-           "  --threads T          threads of the bench, which share the connections (1)\n"
-           "  --op OP              what to ask (reserve):\n",
-           HF_DEFAULT_PORT);
-#define X(name, text, meaning) printf("      %-8s %s\n", text, meaning);
-    HF_LOADS(X)
+           "\n");
+#define X(name, text, takes, help)                                                                 \
+    printf("  --%-11s %-10s %s%s\n", text, takes, strlen(takes) > 10 ? "\n" : "", help);
+    OPTIONS(X)
+#undef X
+    printf("\nA kind of work is\n");
+#define X(name, text, other, first, second, meaning)                                               \
+    printf("  %-8s %-15s %s\n", text, strcmp(text, other) == 0 ? "" : other, meaning);
+    HF_KINDS(X)
+#undef X
+    printf("\nA job in process is\n");
+#define X(name, text, meaning) printf("  %-13s %s\n", text, meaning);
+    HF_INPROCESS_JOBS(X)
 #undef X
     printf(
-        "  --inventories N      spread over so many new inventories (1)\n"
-        "  --capacity N         places in each (%u; refuse: 1)\n"
-        "  --customers N        customers who ask (1000000)\n"
-        "  --json               print one JSON object only\n"
-        "  --help               this text\n"
+        "\n"
+        "In a closed loop, each answer lets the next request go. In an open loop (--rate) work is\n"
+        "due by the clock, and a latency runs from when its request was due: waiting counts.\n"
         "\n"
         "Every run makes inventories and ids of its own, which stay on the server. Exit status:\n"
-        "0 measured, 1 measured but something was wrong, 2 bad usage, 3 could not be set up.\n",
-        HF_MAX_UNITS);
+        "0 measured, 1 measured but something was wrong, 2 bad usage, 3 could not be set up.\n");
+}
+
+/* ---- options ---- */
+
+static double read_number(const char *option, const char *text, const char *what, double max,
+                          bool zero_allowed)
+{
+    char *end;
+    double value = strtod(text, &end);
+    bool right = end != text && *end == '\0' && isfinite(value) && value <= max &&
+                 (value > 0 || (zero_allowed && value == 0));
+    if (!right)
+        hf_usage_error("--%s wants %s, not \"%s\"", option, what, text);
+    return value;
 }
 
 static double read_seconds(const char *option, const char *text, bool zero_allowed)
 {
-    char *end;
-    double value = strtod(text, &end);
-    bool right = end != text && *end == '\0' && isfinite(value) && value <= MAX_SECONDS &&
-                 (value > 0 || (zero_allowed && value == 0));
-    if (!right)
-        hf_usage_error("--%s wants a number of seconds, not \"%s\"", option, text);
-    return value;
+    return read_number(option, text, "a number of seconds", HF_MEASURE_MAX_SECONDS, zero_allowed);
 }
 
-static enum hf_load_kind read_kind(const char *text)
+/* "1,10,50" */
+static void read_values(struct values *values, const char *option, const char *text, uint32_t max)
 {
-#define X(name, text_of_kind, meaning)                                                             \
-    if (strcmp(text, text_of_kind) == 0)                                                           \
-        return HF_LOAD_##name;
-    HF_LOADS(X)
-#undef X
-    hf_usage_error("--op \"%s\" is unknown", text);
+    char *copy = strdup(text);
+    values->count = 0;
+    for (char *item = copy, *comma; item != NULL; item = comma) {
+        comma = strchr(item, ',');
+        if (comma != NULL)
+            *comma++ = '\0';
+        if (values->count == MAX_VALUES)
+            hf_usage_error("--%s takes %d values at most", option, MAX_VALUES);
+        values->all[values->count++] = hf_option_count(option, item, 1, max);
+    }
+    free(copy);
+}
+
+static void read_op(struct hf_mix *mix, const char *text)
+{
+    enum hf_kind kind;
+    if (!hf_kind_parse(text, &kind))
+        hf_usage_error("--op \"%s\" is unknown", text);
+    hf_mix_set(mix, kind);
+}
+
+static void read_mix(struct hf_mix *mix, const char *text)
+{
+    char error[HF_MIX_ERROR_BYTES];
+    if (!hf_mix_parse(text, mix, error))
+        hf_usage_error("--mix: %s", error);
+}
+
+static uint64_t read_ttl(const char *option, const char *text)
+{
+    uint64_t ttl_ns = hf_option_duration_ns(option, text);
+    if (ttl_ns == 0 || ttl_ns > HF_MAX_TTL_NS)
+        hf_usage_error("--%s wants a duration of at most 100d, not \"%s\"", option, text);
+    return ttl_ns;
+}
+
+static void read_jobs(uint32_t *jobs, const char *text)
+{
+    char *copy = strdup(text);
+    for (char *item = copy, *comma; item != NULL; item = comma) {
+        enum hf_inprocess_job job;
+        comma = strchr(item, ',');
+        if (comma != NULL)
+            *comma++ = '\0';
+        if (!hf_inprocess_parse(item, &job))
+            hf_usage_error("--job \"%s\" is unknown", item);
+        *jobs |= 1u << job;
+    }
+    free(copy);
+}
+
+/* What is asked, and of what. False: another option. */
+static bool set_work(struct hf_load_plan *plan, int which, const char *name)
+{
+    switch (which) {
+    case OPTION_OP:
+        read_op(&plan->mix, optarg);
+        return true;
+    case OPTION_MIX:
+        read_mix(&plan->mix, optarg);
+        return true;
+    case OPTION_BATCH:
+        plan->batch = hf_option_count(name, optarg, 1, HF_MAX_BATCH_LINES);
+        return true;
+    case OPTION_TTL:
+        plan->ttl_ns = read_ttl(name, optarg);
+        return true;
+    case OPTION_LAPSE:
+        plan->lapse_ns = read_ttl(name, optarg);
+        return true;
+    case OPTION_INVENTORIES:
+        plan->inventories = hf_option_count(name, optarg, 1, HF_LOAD_MAX_INVENTORIES);
+        return true;
+    case OPTION_SPREAD:
+        if (!hf_spread_parse(optarg, &plan->spread))
+            hf_usage_error("--spread wants round, uniform or zipf[:THETA], not \"%s\"", optarg);
+        return true;
+    case OPTION_CAPACITY:
+        plan->capacity = hf_option_count(name, optarg, 1, HF_MAX_UNITS);
+        return true;
+    case OPTION_CUSTOMERS:
+        plan->customers = hf_option_count(name, optarg, 1, HF_LOAD_MAX_CUSTOMERS);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* How much is asked, and for how long. False: another option. */
+static bool set_load(struct bench *bench, int which, const char *name)
+{
+    struct hf_load_plan *plan = &bench->plan;
+    switch (which) {
+    case OPTION_CONNECTIONS:
+        read_values(&bench->connections, name, optarg, MAX_CONNECTIONS);
+        return true;
+    case OPTION_DEPTH:
+        read_values(&bench->depths, name, optarg, HF_LOAD_MAX_DEPTH);
+        return true;
+    case OPTION_REPEAT:
+        bench->rounds = hf_option_count(name, optarg, 1, MAX_ROUNDS);
+        return true;
+    case OPTION_SECONDS:
+        bench->measure.seconds = read_seconds(name, optarg, false);
+        return true;
+    case OPTION_WARMUP:
+        bench->measure.warmup_seconds = read_seconds(name, optarg, true);
+        return true;
+    case OPTION_THREADS:
+        plan->threads = hf_option_count(name, optarg, 1, HF_MEASURE_MAX_THREADS);
+        return true;
+    case OPTION_IDLE:
+        bench->measure.idle = hf_option_count(name, optarg, 0, MAX_CONNECTIONS);
+        return true;
+    case OPTION_RATE:
+        plan->rate = read_number(name, optarg, "a number a second", MAX_RATE, false);
+        return true;
+    case OPTION_ARRIVALS:
+        if (!hf_arrivals_parse(optarg, &plan->arrivals))
+            hf_usage_error("--arrivals wants poisson or fixed, not \"%s\"", optarg);
+        return true;
+    case OPTION_PAUSE:
+        plan->pause_ns = hf_option_duration_ns(name, optarg);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void set_other(struct bench *bench, int which, const char *name)
+{
+    switch (which) {
+    case OPTION_SERVER:
+        bench->server = optarg;
+        break;
+    case OPTION_JSON:
+        bench->json = true;
+        break;
+    case OPTION_CSV:
+        bench->csv = true;
+        break;
+    case OPTION_HISTOGRAM:
+        bench->histogram_path = optarg;
+        break;
+    case OPTION_IN_PROCESS:
+        bench->in_process = true;
+        break;
+    case OPTION_JOB:
+        read_jobs(&bench->inprocess.jobs, optarg);
+        break;
+    case OPTION_OPERATIONS:
+        bench->inprocess.operations = hf_option_count(name, optarg, 1, HF_MAX_UNITS);
+        break;
+    case OPTION_DURABILITY:
+        bench->durable = strcmp(optarg, "disk") == 0;
+        if (!bench->durable && strcmp(optarg, "none") != 0)
+            hf_usage_error("--durability wants disk or none, not \"%s\"", optarg);
+        break;
+    case OPTION_DATA:
+        bench->inprocess.directory = optarg;
+        break;
+    default:
+        print_help();
+        exit(0);
+    }
+}
+
+static void check_in_process(struct bench *bench)
+{
+    struct hf_inprocess_options *inprocess = &bench->inprocess;
+    if (bench->durable != (inprocess->directory != NULL))
+        hf_usage_error("--durability disk and --data go together");
+    inprocess->threads = bench->plan.threads;
+    inprocess->inventories = bench->plan.inventories;
+    inprocess->spread = bench->plan.spread;
+    inprocess->seconds = bench->measure.seconds;
+    inprocess->rounds = bench->rounds;
+    if (bench->json)
+        inprocess->format = HF_INPROCESS_JSON;
+    if (bench->csv)
+        inprocess->format = HF_INPROCESS_CSV;
+}
+
+/* What the options mean together. */
+static void check_options(struct bench *bench)
+{
+    struct hf_load_plan *plan = &bench->plan;
+    if (bench->json && bench->csv)
+        hf_usage_error("--json or --csv, not both");
+    if (bench->in_process) {
+        check_in_process(bench);
+        return;
+    }
+    for (unsigned i = 0; i < bench->connections.count; i++)
+        if (plan->threads > bench->connections.all[i])
+            hf_usage_error("--threads %u needs as many --connections", plan->threads);
+    bench->limited = plan->capacity != 0;
+    plan->sold_out_capacity = bench->limited && plan->mix.single ? plan->capacity : 1;
+    if (!bench->limited)
+        plan->capacity = HF_MAX_UNITS;
 }
 
 static void read_options(struct bench *bench, int argc, char **argv)
 {
-    enum {
-        SERVER,
-        CONNECTIONS,
-        DEPTH,
-        SECONDS,
-        WARMUP,
-        THREADS,
-        OP,
-        INVENTORIES,
-        CAPACITY,
-        CUSTOMERS,
-        JSON,
-        HELP
-    };
     static const struct option options[] = {
-        {"server", required_argument, NULL, SERVER},
-        {"connections", required_argument, NULL, CONNECTIONS},
-        {"depth", required_argument, NULL, DEPTH},
-        {"seconds", required_argument, NULL, SECONDS},
-        {"warmup", required_argument, NULL, WARMUP},
-        {"threads", required_argument, NULL, THREADS},
-        {"op", required_argument, NULL, OP},
-        {"inventories", required_argument, NULL, INVENTORIES},
-        {"capacity", required_argument, NULL, CAPACITY},
-        {"customers", required_argument, NULL, CUSTOMERS},
-        {"json", no_argument, NULL, JSON},
-        {"help", no_argument, NULL, HELP},
-        {NULL, 0, NULL, 0},
+#define X(name, text, takes, help)                                                                 \
+    {text, (takes)[0] != '\0' ? required_argument : no_argument, NULL, OPTION_##name},
+        OPTIONS(X)
+#undef X
+            {NULL, 0, NULL, 0},
     };
-    struct hf_load_plan *plan = &bench->plan;
     const char *name;
     int which;
-    while ((which = hf_option_next(argc, argv, options, &name)) != -1) {
-        switch (which) {
-        case SERVER:
-            bench->server = optarg;
-            break;
-        case CONNECTIONS:
-            plan->connections = hf_option_count(name, optarg, 1, MAX_CONNECTIONS);
-            break;
-        case DEPTH:
-            plan->depth = hf_option_count(name, optarg, 1, HF_LOAD_MAX_DEPTH);
-            break;
-        case SECONDS:
-            bench->seconds = read_seconds(name, optarg, false);
-            break;
-        case WARMUP:
-            bench->warmup_seconds = read_seconds(name, optarg, true);
-            break;
-        case THREADS:
-            plan->threads = hf_option_count(name, optarg, 1, MAX_THREADS);
-            break;
-        case OP:
-            plan->kind = read_kind(optarg);
-            break;
-        case INVENTORIES:
-            plan->inventories = hf_option_count(name, optarg, 1, HF_LOAD_MAX_INVENTORIES);
-            break;
-        case CAPACITY:
-            plan->capacity = hf_option_count(name, optarg, 1, HF_MAX_UNITS);
-            break;
-        case CUSTOMERS:
-            plan->customers = hf_option_count(name, optarg, 1, HF_LOAD_MAX_CUSTOMERS);
-            break;
-        case JSON:
-            bench->json = true;
-            break;
-        case HELP:
-            print_help();
-            exit(0);
+    while ((which = hf_option_next(argc, argv, options, &name)) != -1)
+        if (!set_work(&bench->plan, which, name) && !set_load(bench, which, name))
+            set_other(bench, which, name);
+    check_options(bench);
+}
+
+/* ---- running ---- */
+
+/* How deep the connections of a run are, if that was not said. */
+static uint32_t default_depth(const struct hf_load_plan *plan)
+{
+    if (plan->rate == 0)
+        return 64;
+    uint32_t depth = OPEN_DEPTH / plan->connections;
+    return depth != 0 ? depth : 1;
+}
+
+static bool is_single(const struct bench *bench)
+{
+    return bench->connections.count == 1 && bench->depths.count <= 1 && bench->rounds == 1;
+}
+
+static void report(const struct bench *bench, const struct hf_report *report, bool first)
+{
+    if (bench->histogram != NULL)
+        hf_report_histogram(report, bench->histogram);
+    if (bench->json) {
+        hf_report_json(report);
+    } else if (bench->csv) {
+        if (first)
+            hf_report_csv_names(report);
+        hf_report_csv(report);
+    } else if (is_single(bench)) {
+        hf_report_details(report);
+    } else {
+        if (first)
+            hf_report_row_names();
+        hf_report_row(report);
+    }
+}
+
+/* One combination in one round. 0 or an exit status; *over: nothing more is to be measured. */
+static int measure(struct bench *bench, uint32_t round, bool first, bool *over)
+{
+    static struct hf_measurement measurement;
+    const struct hf_report what = {.plan = &bench->plan,
+                                   .options = &bench->measure,
+                                   .measurement = &measurement,
+                                   .server = bench->server,
+                                   .round = round};
+    int result = 0;
+    if (first || bench->limited) {
+        hf_load_make_ids(&bench->plan);
+        result = hf_stock_make(&bench->stock, bench->server, &bench->plan);
+    } else {
+        uint64_t first_inventory_id = bench->plan.first_inventory_id;
+        uint64_t first_sold_out_id = bench->plan.first_sold_out_id;
+        hf_load_make_ids(&bench->plan);
+        bench->plan.first_inventory_id = first_inventory_id;
+        bench->plan.first_sold_out_id = first_sold_out_id;
+    }
+    if (result == 0 && first && !bench->json && !bench->csv)
+        hf_report_settings(&what);
+    if (result == 0)
+        result = hf_measure(&bench->plan, &bench->measure, &bench->stock, &measurement);
+    if (result != 0) {
+        *over = true;
+        return result;
+    }
+    report(bench, &what, first);
+    *over = measurement.interrupted || measurement.total.failed;
+    if (hf_measurement_wrong(&measurement))
+        return HF_BENCH_WRONG;
+    return hf_stock_audit(&bench->stock, &bench->plan);
+}
+
+/* All combinations, round by round. The exit status. */
+static int measure_all(struct bench *bench)
+{
+    bool first = true, over = false;
+    int worst = 0;
+    for (uint32_t round = 1; round <= bench->rounds && !over; round++) {
+        for (unsigned i = 0; i < bench->connections.count && !over; i++) {
+            unsigned depth_count = bench->depths.count != 0 ? bench->depths.count : 1;
+            bench->plan.connections = bench->connections.all[i];
+            for (unsigned j = 0; j < depth_count && !over; j++) {
+                bench->plan.depth =
+                    bench->depths.count != 0 ? bench->depths.all[j] : default_depth(&bench->plan);
+                int result = measure(bench, round, first, &over);
+                if (result != 0)
+                    worst = result;
+                first = false;
+            }
         }
     }
-    if (plan->threads > plan->connections)
-        hf_usage_error("--threads %u needs as many --connections", plan->threads);
-    if (plan->capacity == 0)
-        plan->capacity = plan->kind == HF_LOAD_REFUSE ? 1 : HF_MAX_UNITS;
+    return worst;
 }
 
-/* Each connection is a file: takes as many as the system allows. */
-static int raise_file_limit(const struct hf_load_plan *plan)
+static int open_histogram(struct bench *bench)
 {
-    struct rlimit limit;
-    rlim_t needed = (rlim_t)plan->connections + plan->threads + OTHER_FILES;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return HF_BENCH_SETUP;
-    if (limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-        getrlimit(RLIMIT_NOFILE, &limit);
-    }
-    if (limit.rlim_cur >= needed)
+    if (bench->histogram_path == NULL)
         return 0;
-    fprintf(stderr,
-            "holdfast-bench: %u connections need %llu file descriptors, only %llu are "
-            "allowed: raise the limit (ulimit -n) or ask for fewer --connections\n",
-            plan->connections, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
-    return HF_BENCH_SETUP;
-}
-
-/* The answer to one request that makes the stock. Returns 0, or -EPROTO once it has said why not.
- */
-static int check_stock(void *context, const struct hf_frame *frame, const uint8_t *bytes)
-{
-    const struct hf_request *request = context;
-    struct hf_reply reply;
-    unsigned wanted = request->operation == HF_OP_RESERVE ? HF_GRANTED : HF_CREATED;
-    if (frame->operation != (request->operation | HF_REPLY_BIT) ||
-        !hf_reply_decode(bytes, frame, &reply, NULL)) {
-        fprintf(stderr, "holdfast-bench: what answered is not a Holdfast server of this version\n");
-        return -EPROTO;
-    }
-    if (reply.result == wanted)
-        return 0;
-    const char *advice = "";
-    if (reply.result == HF_INVENTORIES_FULL)
-        advice = ": start it with a larger --max-inventories";
-    if (reply.result == HF_RESERVATIONS_FULL)
-        advice = ": start it with a larger --max-reservations";
-    fprintf(stderr, "holdfast-bench: cannot make the inventories: %s: %s%s\n",
-            hf_result_name(reply.result), hf_result_meaning(reply.result), advice);
-    return -EPROTO;
-}
-
-/* Sends one kind of request for every inventory: creates it, or takes all that it has. */
-static int for_each_inventory(const struct hf_load_plan *plan, int link,
-                              enum hf_operation operation)
-{
-    uint8_t requests[STOCK_BATCH * HF_RESERVE_BYTES];
-    struct hf_request request = {.operation = operation,
-                                 .customer_id = 1,
-                                 .product_id = 1,
-                                 .qty = plan->capacity,
-                                 .capacity = plan->capacity};
-    int result = 0;
-    for (uint32_t done = 0; done < plan->inventories && result == 0;) {
-        size_t bytes = 0;
-        uint32_t count = 0;
-        while (count < STOCK_BATCH && done < plan->inventories) {
-            request.inventory_id = plan->first_inventory_id + done;
-            hf_id_make(&request.id);
-            bytes += hf_request_encode(requests + bytes, &request, done);
-            count++;
-            done++;
-        }
-        result = hf_link_exchange(link, requests, bytes, count, check_stock, &request);
-    }
-    return result;
-}
-
-/* Connects, and makes the inventories that the load will use. 0 or an exit status. */
-static int make_stock(struct bench *bench)
-{
-    struct hf_load_plan *plan = &bench->plan;
-    int link = hf_link_open(bench->server, &plan->address);
-    if (link < 0)
-        return HF_BENCH_SETUP;
-    int result = 0;
-    if (plan->kind != HF_LOAD_PING)
-        result = for_each_inventory(plan, link, HF_OP_INVENTORY_CREATE);
-    if (plan->kind == HF_LOAD_REFUSE && result == 0)
-        result = for_each_inventory(plan, link, HF_OP_RESERVE);
-    close(link);
-    if (result != 0 && result != -EPROTO)
-        fprintf(stderr, "holdfast-bench: the server at %s went away: %s\n", bench->server,
-                strerror(-result));
-    return result == 0 ? 0 : HF_BENCH_SETUP;
-}
-
-static int open_loads(struct bench *bench)
-{
-    for (uint32_t number = 0; number < bench->plan.threads; number++) {
-        int result = hf_load_open(&bench->plan, &bench->clock, number, &bench->loads[number]);
-        if (result == 0)
-            continue;
-        fprintf(stderr, "holdfast-bench: cannot open %u connections of depth %u to %s: %s\n",
-                bench->plan.connections, bench->plan.depth, bench->server, strerror(-result));
+    bench->histogram = fopen(bench->histogram_path, "we");
+    if (bench->histogram == NULL) {
+        fprintf(stderr, "holdfast-bench: cannot write %s: %s\n", bench->histogram_path,
+                strerror(errno));
         return HF_BENCH_SETUP;
     }
+    hf_report_histogram_names(bench->histogram);
     return 0;
 }
 
-static void show_progress(const struct bench *bench, uint64_t now_ns, uint64_t *shown)
+static int close_histogram(const struct bench *bench)
 {
-    uint64_t answered = 0;
-    for (uint32_t number = 0; number < bench->plan.threads; number++)
-        answered += hf_load_answered(bench->loads[number]);
-    double seconds =
-        ((double)now_ns - (double)hf_load_relaxed(&bench->clock.begin_ns)) / (double)HF_NS_PER_S;
-    fprintf(stderr, "  %6.1f s  %12" PRIu64 " answers in the last second%s\n", seconds,
-            answered - *shown, seconds < 0 ? " (warm-up)" : "");
-    *shown = answered;
-}
-
-/* Waits for the end of the run, or for a signal that ends it now. */
-static void wait_for_end(struct bench *bench, const sigset_t *signals)
-{
-    const struct timespec step = {.tv_nsec = (long)STEP_NS};
-    bool terminal = isatty(STDERR_FILENO) == 1;
-    uint64_t next_ns = hf_monotonic_now_ns() + HF_NS_PER_S;
-    uint64_t shown = 0;
-    for (;;) {
-        uint64_t now_ns = hf_monotonic_now_ns();
-        if (now_ns >= hf_load_relaxed(&bench->clock.end_ns)) /* relaxed: a time only */
-            return;
-        if (terminal && now_ns >= next_ns) {
-            show_progress(bench, now_ns, &shown);
-            next_ns += HF_NS_PER_S;
-        }
-        if (sigtimedwait(signals, NULL, &step) > 0)
-            hf_load_end(&bench->clock, hf_monotonic_now_ns());
-    }
-}
-
-/* Runs all loads to their end. 0 or an exit status. */
-static int run(struct bench *bench)
-{
-    pthread_t threads[MAX_THREADS];
-    uint32_t started = 0;
-    sigset_t signals;
-    int result = 0;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in the threads, too: wait_for_end() takes them */
-    uint64_t begin_ns =
-        hf_monotonic_now_ns() + (uint64_t)(bench->warmup_seconds * (double)HF_NS_PER_S);
-    /* Relaxed: the threads that read them are made below. */
-    hf_store_relaxed(&bench->clock.begin_ns, begin_ns);
-    hf_store_relaxed(&bench->clock.end_ns,
-                     begin_ns + (uint64_t)(bench->seconds * (double)HF_NS_PER_S));
-    while (started < bench->plan.threads && result == 0) {
-        result = hf_load_start(bench->loads[started], &threads[started]);
-        if (result == 0)
-            started++;
-    }
-    if (result != 0) {
-        fprintf(stderr, "holdfast-bench: cannot start thread %u: %s\n", started, strerror(-result));
-        hf_load_end(&bench->clock, 0);
-        result = HF_BENCH_SETUP;
-    }
-    wait_for_end(bench, &signals);
-    while (started > 0)
-        pthread_join(threads[--started], NULL);
-    return result;
-}
-
-static void summarize(const struct bench *bench, struct summary *summary)
-{
-    memset(summary, 0, sizeof *summary);
-    struct hf_load_result *total = &summary->total;
-    for (uint32_t number = 0; number < bench->plan.threads; number++) {
-        const struct hf_load_result *part = hf_load_result(bench->loads[number]);
-        total->granted += part->granted;
-        total->refused += part->refused;
-        total->cancelled += part->cancelled;
-        total->read += part->read;
-        total->errors += part->errors;
-        total->cpu_ns += part->cpu_ns;
-        total->failed |= part->failed;
-        hf_histogram_merge(&total->latencies, &part->latencies);
-    }
-    uint64_t begin_ns = hf_load_relaxed(&bench->clock.begin_ns); /* relaxed: threads are joined */
-    uint64_t end_ns = hf_load_relaxed(&bench->clock.end_ns);
-    if (end_ns <= begin_ns)
-        return;
-    uint64_t answered = total->granted + total->refused + total->cancelled + total->read;
-    double measured_ns = (double)(end_ns - begin_ns);
-    summary->seconds = measured_ns / (double)HF_NS_PER_S;
-    summary->per_second = (double)answered / summary->seconds;
-    summary->cpu_percent = 100.0 * (double)total->cpu_ns / measured_ns / bench->plan.threads;
-}
-
-static double percentile_us(const struct summary *summary, unsigned per_mille)
-{
-    return (double)hf_histogram_percentile_ns(&summary->total.latencies, per_mille) /
-           (double)HF_NS_PER_US;
-}
-
-static void print_json(const struct bench *bench, const struct summary *summary)
-{
-    const struct hf_load_plan *plan = &bench->plan;
-    const struct hf_load_result *total = &summary->total;
-    printf("{\"op\":\"%s\",\"connections\":%u,\"depth\":%u,\"per_second\":%.1f,"
-           "\"granted\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"errors\":%" PRIu64 ","
-           "\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,",
-           hf_load_kind_name(plan->kind), plan->connections, plan->depth, summary->per_second,
-           total->granted, total->refused, total->errors, percentile_us(summary, 500),
-           percentile_us(summary, 990), percentile_us(summary, 999));
-    printf("\"max_us\":%.1f,\"seconds\":%.3f,\"inventories\":%u,\"capacity\":%u,"
-           "\"cancelled\":%" PRIu64 ",\"read\":%" PRIu64 ",\"threads\":%u,"
-           "\"client_cpu_percent\":%.1f}\n",
-           (double)total->latencies.max_ns / (double)HF_NS_PER_US, summary->seconds,
-           plan->inventories, plan->capacity, total->cancelled, total->read, plan->threads,
-           summary->cpu_percent);
-}
-
-static void print_settings(const struct bench *bench)
-{
-    const struct hf_load_plan *plan = &bench->plan;
-    printf("%s on %s: %u connections x %u in flight, %u thread%s\n", hf_load_kind_name(plan->kind),
-           bench->server, plan->connections, plan->depth, plan->threads,
-           plan->threads == 1 ? "" : "s");
-    if (plan->kind != HF_LOAD_PING)
-        printf("%u inventor%s of %u, from %" PRIu64 " on; %u customers\n", plan->inventories,
-               plan->inventories == 1 ? "y" : "ies", plan->capacity, plan->first_inventory_id,
-               plan->customers);
-    printf("%g s measured after %g s of warm-up\n", bench->seconds, bench->warmup_seconds);
-    fflush(stdout);
-}
-
-static void print_table(const struct summary *summary)
-{
-    const struct hf_load_result *total = &summary->total;
-    printf("\n%12s %12s %12s %12s %12s %8s\n", "per second", "granted", "refused", "cancelled",
-           "read", "errors");
-    printf("%12.0f %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %8" PRIu64 "\n",
-           summary->per_second, total->granted, total->refused, total->cancelled, total->read,
-           total->errors);
-    printf("\n%12s %12s %12s %12s %12s\n", "p50 us", "p99 us", "p99.9 us", "max us", "bench busy");
-    printf("%12.1f %12.1f %12.1f %12.1f %11.0f%%\n", percentile_us(summary, 500),
-           percentile_us(summary, 990), percentile_us(summary, 999),
-           (double)total->latencies.max_ns / (double)HF_NS_PER_US, summary->cpu_percent);
-    if (summary->seconds == 0)
-        printf("\nended in the warm-up: nothing was measured\n");
+    if (bench->histogram == NULL || fclose(bench->histogram) == 0)
+        return 0;
+    fprintf(stderr, "holdfast-bench: cannot write %s: %s\n", bench->histogram_path,
+            strerror(errno));
+    return HF_BENCH_SETUP;
 }
 
 int main(int argc, char **argv)
 {
     static struct bench bench = {
-        .plan = {.kind = HF_LOAD_RESERVE,
-                 .threads = 1,
-                 .connections = 50,
-                 .depth = 64,
+        .plan = {.threads = 1,
                  .inventories = 1,
-                 .customers = 1000000},
-        .seconds = 5,
-        .warmup_seconds = 0.5,
+                 .customers = 1000000,
+                 .batch = 8,
+                 .ttl_ns = 15 * 60 * HF_NS_PER_S,
+                 .lapse_ns = 200 * HF_NS_PER_MS,
+                 .pause_ns = 50 * HF_NS_PER_US},
+        .measure = {.seconds = 5, .warmup_seconds = 0.5},
+        .connections = {.all = {50}, .count = 1},
+        .rounds = 1,
     };
-    static struct summary summary;
     static char server[32];
     snprintf(server, sizeof server, "127.0.0.1:%d", HF_DEFAULT_PORT);
     bench.server = server;
+    hf_mix_set(&bench.plan.mix, HF_KIND_RESERVE);
     read_options(&bench, argc, argv);
-    hf_load_make_ids(&bench.plan);
-    int result = raise_file_limit(&bench.plan);
+    if (bench.in_process)
+        return hf_inprocess_run(&bench.inprocess);
+    int result = open_histogram(&bench);
     if (result == 0)
-        result = make_stock(&bench);
-    if (result == 0)
-        result = open_loads(&bench);
-    if (result == 0) {
-        if (!bench.json)
-            print_settings(&bench);
-        result = run(&bench);
-    }
-    if (result == 0) {
-        summarize(&bench, &summary);
-        if (bench.json)
-            print_json(&bench, &summary);
-        else
-            print_table(&summary);
-        result = summary.total.errors || summary.total.failed ? HF_BENCH_WRONG : 0;
-    }
-    for (uint32_t number = 0; number < bench.plan.threads; number++)
-        if (bench.loads[number])
-            hf_load_close(bench.loads[number]);
-    return result;
+        result = measure_all(&bench);
+    int closed = close_histogram(&bench);
+    return result != 0 ? result : closed;
 }

@@ -425,7 +425,7 @@ static double load_rate(const struct expiry *expiry)
         return 0;
     uint64_t begin_ns = hf_load_relaxed(&expiry->load_clock.begin_ns); /* relaxed: joined */
     uint64_t end_ns = hf_load_relaxed(&expiry->load_clock.end_ns);
-    return (double)hf_load_result(expiry->load)->granted * (double)HF_NS_PER_S /
+    return (double)hf_load_result(expiry->load)->counts[HF_ANSWER_GRANTED] * (double)HF_NS_PER_S /
            (double)(end_ns - begin_ns);
 }
 
@@ -450,7 +450,7 @@ static void print_table(const struct expiry *expiry)
     if (expiry->with_load)
         printf("the load: %u x %u in flight, %.0f grants a second, p99.9 %.1f us\n",
                expiry->load_plan.connections, expiry->load_plan.depth, load_rate(expiry),
-               percentile_us(&hf_load_result(expiry->load)->latencies, 999));
+               percentile_us(&hf_load_result(expiry->load)->latencies[HF_KIND_RESERVE][0], 999));
     printf("\n%-10s %10s %12s %12s %12s %12s\n", "deadline to", "count", "p50 us", "p99 us",
            "p99.9 us", "max us");
     print_row("noticed", &watched->noticed, watched->expired);
@@ -537,8 +537,7 @@ int main(int argc, char **argv)
                   .shared = 1000,
                   .confirmed_percent = 5,
                   .extended_percent = 5},
-        .load_plan = {.kind = HF_LOAD_RESERVE,
-                      .threads = 1,
+        .load_plan = {.threads = 1,
                       .connections = 50,
                       .depth = 64,
                       .inventories = LOAD_INVENTORIES,
@@ -548,6 +547,7 @@ int main(int argc, char **argv)
     char server[32];
     struct hf_drive *drive;
     snprintf(server, sizeof server, "127.0.0.1:%d", HF_DEFAULT_PORT);
+    hf_mix_set(&expiry.load_plan.mix, HF_KIND_RESERVE);
     expiry.server = server;
     expiry.holds.time = &expiry.time;
     read_options(&expiry, argc, argv);

@@ -99,7 +99,7 @@ static int receive_all(int link, uint8_t *bytes, size_t count)
 int hf_link_exchange(int link, const uint8_t *requests, size_t request_bytes, uint32_t count,
                      hf_link_reply *reply, void *context)
 {
-    uint8_t bytes[HF_RESERVATION_REPLY_BYTES];
+    uint8_t bytes[HF_MAX_REPLY_BYTES];
     struct hf_frame frame;
     int result = send_all(link, requests, request_bytes);
     for (uint32_t i = 0; i < count && result == 0; i++) {
