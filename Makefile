@@ -49,7 +49,7 @@ CLI_SRC      = $(addprefix tools/,batch_file.c batch_line.c command_table.c comm
 # with the first; what measures expiry has both.
 WORK_SRC     = $(addprefix bench/,answer.c arrivals.c asker.c mix.c plan.c spread.c)
 LOAD_SRC     = $(WORK_SRC) $(addprefix bench/,link.c load.c options.c stream.c)
-BENCH_SRC    = $(LOAD_SRC) $(addprefix bench/,inprocess.c measurement.c report.c stock.c)
+BENCH_SRC    = $(LOAD_SRC) $(addprefix bench/,inprocess.c measurement.c report.c sink.c stock.c)
 EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper.c watcher.c)
 
 # The crash test proves the log with the ledger of holdfast-wal.

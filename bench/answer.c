@@ -174,7 +174,10 @@ static const char *lapse_fault(const struct hf_asker *asker, const struct hf_wor
 {
     if (now_ns - work->begun_ns < asker->plan->ttl_ns)
         return "a hold that has lapsed before its time";
-    return short_fault(reply);
+    /* The state may be told. */
+    return hf_all_zero(reply + RESERVED_TAIL + 1, HF_SHORT_REPLY_BYTES - RESERVED_TAIL - 1)
+               ? NULL
+               : "reserved bytes that are not zero";
 }
 
 static enum hf_verdict judged(const char *found, enum hf_answer is, enum hf_answer *answer,

@@ -32,7 +32,7 @@
     X(CONNECTIONS, "connections", "C[,C...]", "connections (50)")                                  \
     X(DEPTH, "depth", "D[,D...]",                                                                  \
       "requests in flight on each (64); in an open loop,\n"                                        \
-      "                         outstanding at most (65536 in all)")                               \
+      "                                outstanding at most (65536 in all)")                        \
     X(REPEAT, "repeat", "N", "all combinations of these in turn, N times (1)")                     \
     X(SECONDS, "seconds", "S", "measured time, of each (5)")                                       \
     X(WARMUP, "warmup", "S", "time before it that is not counted (0.5)")                           \
@@ -51,7 +51,7 @@
     X(ARRIVALS, "arrivals", "HOW", "poisson or fixed (poisson)")                                   \
     X(PAUSE, "pause", "TIME",                                                                      \
       "open loop: between two turns of sending, at least\n"                                        \
-      "                         (50us; 0s spins at high rates)")                                   \
+      "                                (50us; 0s spins at high rates)")                            \
     X(JSON, "json", "", "print one JSON object a run, and nothing else")                           \
     X(CSV, "csv", "", "print a line of CSV a run, after one with the names")                       \
     X(HISTOGRAM, "histogram", "FILE", "write all latencies there, as CSV: a line a bucket")        \
@@ -59,7 +59,7 @@
     X(JOB, "job", "JOB[,JOB...]", "in process: which, of those below (all)")                       \
     X(OPERATIONS, "operations", "N",                                                               \
       "in process: so many a job and thread, instead of\n"                                         \
-      "                         --seconds")                                                        \
+      "                                --seconds")                                                 \
     X(DURABILITY, "durability", "HOW", "in process: disk, or none: the log is dropped (none)")     \
     X(DATA, "data", "DIR", "in process: of the log, with --durability disk")                       \
     X(HELP, "help", "", "this text")
@@ -95,8 +95,7 @@ static void print_help(void)
            "\n"
            "  holdfast-bench [options]\n"
            "\n");
-#define X(name, text, takes, help)                                                                 \
-    printf("  --%-11s %-10s %s%s\n", text, takes, strlen(takes) > 10 ? "\n" : "", help);
+#define X(name, text, takes, help) printf("  --%-11s %-15s %s\n", text, takes, help);
     OPTIONS(X)
 #undef X
     printf("\nA kind of work is\n");

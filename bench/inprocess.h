@@ -56,6 +56,11 @@ struct hf_inprocess_options {
 /* "grant", ... False: there is none of that name. */
 bool hf_inprocess_parse(const char *text, enum hf_inprocess_job *job);
 
+/* What is measured, and nothing else: callgrind is told its name. Done by the threads of
+ * hf_inprocess_run() alone. */
+struct hf_inprocess_worker;
+void hf_inprocess_turn(struct hf_inprocess_worker *worker, uint32_t count);
+
 /* Measures, and prints a row for each job and round. Blocks. The exit status: of a wrong outcome, 1. */
 int hf_inprocess_run(const struct hf_inprocess_options *options);
 
