@@ -51,6 +51,8 @@ static const char *claim_fault(const struct hf_asker *asker, struct hf_work *wor
     if (fault != NULL)
         return fault;
     uint64_t made_at_ns = hf_get_u64(reply + 56);
+    if (hf_get_u64(reply + 64) != made_at_ns)
+        return "a change behind its making";
     if (hf_get_u64(reply + 72) != (ttl_ns == 0 ? 0 : made_at_ns + ttl_ns))
         return "a deadline that is not its time after its making";
     if (work->kind == HF_KIND_REFUSE)
@@ -141,7 +143,7 @@ static const char *line_fault(const struct hf_asker *asker, const struct hf_work
         return "a line with another customer";
     if (hf_get_u64(entry + 40) < least_lsn)
         return "a line with an LSN that is not behind the one before";
-    if (hf_get_u64(entry + 48) == 0 || hf_get_u64(entry + 56) < hf_get_u64(entry + 48) ||
+    if (hf_get_u64(entry + 48) == 0 || hf_get_u64(entry + 56) != hf_get_u64(entry + 48) ||
         hf_get_u64(entry + 64) != 0)
         return "a line with impossible dates";
     if (hf_get_u64(entry + 72) != 1 || !hf_all_zero(entry + 80, sizeof(struct hf_id)))

@@ -42,8 +42,8 @@ static int take_info(void *context, const struct hf_frame *frame, const uint8_t 
     if (frame->operation != (HF_OP_INFO | HF_REPLY_BIT) ||
         !hf_reply_decode(bytes, frame, &reply, NULL))
         return not_ours();
-    stock->keeps_state =
-        reply.result != HF_OK || strcmp(reply.info.server_version, FLOOR_VERSION) != 0;
+    stock->keeps_state = hf_result_group(reply.result) != HF_GROUP_YES ||
+                         strcmp(reply.info.server_version, FLOOR_VERSION) != 0;
     return 0;
 }
 

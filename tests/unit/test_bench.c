@@ -1,6 +1,8 @@
-/* The load generator: its histogram, and what it says of a real server and of bad usage. */
+/* The load generator: its histogram, and what it says of a real server and of bad usage. What a load is
+ * made of has tests of its own in test_bench_work.c, what it does to servers in test_bench_load.c. */
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/histogram.h"
@@ -68,6 +70,50 @@ Test(histogram, merging_adds_counts_and_keeps_the_larger_maximum)
     cr_assert_eq(hf_histogram_percentile_ns(&histogram, 333), 10);
     cr_assert_eq(hf_histogram_percentile_ns(&histogram, 334), 20);
     cr_assert_eq(histogram.max_ns, 20);
+}
+
+Test(histogram, the_mean_is_exact_and_rare_latencies_have_percentiles_of_their_own)
+{
+    clear();
+    cr_expect_eq(hf_histogram_mean_ns(&histogram), 0);
+    for (int i = 0; i < 9998; i++)
+        hf_histogram_add(&histogram, 10);
+    hf_histogram_add(&histogram, 1000);
+    hf_histogram_add(&histogram, 99020);
+    cr_expect_eq(hf_histogram_count(&histogram), 10000);
+    cr_expect_eq(hf_histogram_mean_ns(&histogram), 20);
+    cr_expect_eq(hf_histogram_quantile_ns(&histogram, 999800), 10);
+    cr_expect_eq(hf_histogram_quantile_ns(&histogram, 999900), 1003); /* buckets of 4 ns */
+    cr_expect_eq(hf_histogram_quantile_ns(&histogram, 999901), 99020);
+}
+
+/* Of two halves, merged, everything is as of one that got all. */
+Test(histogram, merging_loses_nothing)
+{
+    static struct hf_histogram whole, half;
+    clear();
+    for (uint64_t i = 0; i < 10000; i++) {
+        uint64_t latency_ns = i * i * i;
+        hf_histogram_add(&whole, latency_ns);
+        hf_histogram_add(i % 3 == 0 ? &half : &histogram, latency_ns);
+    }
+    hf_histogram_merge(&histogram, &half);
+    cr_expect_arr_eq(&histogram, &whole, sizeof whole);
+}
+
+Test(histogram, is_written_a_line_a_bucket_that_is_not_empty)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = open_memstream(&text, &bytes);
+    clear();
+    hf_histogram_add(&histogram, 5);
+    hf_histogram_add(&histogram, 5);
+    hf_histogram_add(&histogram, 1001);
+    hf_histogram_write(&histogram, file, "a,b");
+    fclose(file);
+    cr_expect_str_eq(text, "a,b,5,2\na,b,1003,1\n");
+    free(text);
 }
 
 /* Runs the bench with these arguments; returns its exit status. */
@@ -204,6 +250,25 @@ Test(bench, bad_usage_is_status_2_and_names_what_is_wrong)
         {"--server", "nobody"},
         {"--threads", "51"},
         {"--capacity", "536870912"},
+        {"--connections", "1,,2"},
+        {"--connections", "1,0"},
+        {"--depth", "1,2,"},
+        {"--mix", "reserve:0"},
+        {"--mix", ""},
+        {"--spread", "zipf:0"},
+        {"--rate", "0"},
+        {"--rate", "-5"},
+        {"--rate", "1e9"},
+        {"--rate", "nan"},
+        {"--arrivals", "often"},
+        {"--batch", "65"},
+        {"--ttl", "0s"},
+        {"--lapse", "101d"},
+        {"--idle", "-1"},
+        {"--repeat", "0"},
+        {"--durability", "paper"},
+        {"--job", "grant,sleep"},
+        {"--operations", "0"},
     };
     char output[4096];
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
