@@ -2,6 +2,7 @@
 #include "bench/answer.h"
 
 #include "base/bytes.h"
+#include "base/check.h"
 
 #define RESERVED_TAIL 26 /* of a short reply: zero from here on */
 
@@ -22,8 +23,9 @@ const char *hf_answer_name(enum hf_answer answer)
 }
 
 /* Of the yes about one reservation: what is the same in all of them. NULL, or what is wrong. */
-static const char *reservation_fault(const struct hf_asker *asker, const struct hf_work *work,
-                                     const uint8_t *reply, enum hf_state state, uint32_t sequence)
+static inline __attribute__((always_inline)) const char *
+reservation_fault(const struct hf_asker *asker, const struct hf_work *work, const uint8_t *reply,
+                  enum hf_state state, uint32_t sequence)
 {
     if (hf_get_u64(reply + 16) != asker->plan->id_high || hf_get_u64(reply + 24) != work->id_low)
         return "another reservation's id";
@@ -44,8 +46,9 @@ static const char *reservation_fault(const struct hf_asker *asker, const struct 
 }
 
 /* The yes to a first step. */
-static const char *claim_fault(const struct hf_asker *asker, struct hf_work *work,
-                               const uint8_t *reply, enum hf_state state, uint64_t ttl_ns)
+static inline __attribute__((always_inline)) const char *
+claim_fault(const struct hf_asker *asker, struct hf_work *work, const uint8_t *reply,
+            enum hf_state state, uint64_t ttl_ns)
 {
     const char *fault = reservation_fault(asker, work, reply, state, 1);
     if (fault != NULL)
@@ -182,8 +185,8 @@ static const char *lapse_fault(const struct hf_asker *asker, const struct hf_wor
                : "reserved bytes that are not zero";
 }
 
-static enum hf_verdict judged(const char *found, enum hf_answer is, enum hf_answer *answer,
-                              const char **fault)
+static inline enum hf_verdict judged(const char *found, enum hf_answer is, enum hf_answer *answer,
+                                     const char **fault)
 {
     *answer = is;
     *fault = found;
@@ -229,7 +232,7 @@ enum hf_verdict hf_answer_judge(const struct hf_asker *asker, struct hf_work *wo
                                 const uint8_t *reply, uint64_t now_ns, enum hf_answer *answer,
                                 const char **fault)
 {
-    if (reply[5] != (work->operation | HF_REPLY_BIT))
+    if (HF_UNLIKELY(reply[5] != (work->operation | HF_REPLY_BIT)))
         return HF_VERDICT_OTHER; /* an answer to something else */
     if (work->step == 1)
         return judge_change(asker, work, reply, now_ns, answer, fault);

@@ -57,8 +57,23 @@ size_t hf_asker_begin(struct hf_asker *asker, struct hf_work *work, uint8_t *out
 /* The same of its second request, once the first got its yes. */
 size_t hf_asker_go_on(struct hf_asker *asker, struct hf_work *work, uint8_t *out);
 
-/* Second half of the id of request `number`, as it stands in a frame. */
-uint64_t hf_asker_id_low(uint64_t number);
+#define HF_ASKER_NUMBER_MASK ((1ull << 62) - 1)
+
+/*
+ * Second half of the id of request `number`, as it stands in a frame: RFC 9562's variant and 62 bits
+ * that are a bijection of the number, so that ids look random to the server's index and yet never come
+ * twice.
+ */
+static inline uint64_t hf_asker_id_low(uint64_t number)
+{
+    uint64_t bits = number & HF_ASKER_NUMBER_MASK;
+    bits ^= bits >> 31;
+    bits = bits * 0xbf58476d1ce4e5b9ull & HF_ASKER_NUMBER_MASK;
+    bits ^= bits >> 29;
+    bits = bits * 0x94d049bb133111ebull & HF_ASKER_NUMBER_MASK;
+    bits ^= bits >> 32;
+    return __builtin_bswap64(bits | 1ull << 63);
+}
 
 /* Place of the inventory that the request with this number and id is about. */
 static inline uint32_t hf_asker_inventory(const struct hf_asker *asker, uint64_t number,

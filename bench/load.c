@@ -59,6 +59,7 @@ struct hf_load {
     uint64_t now_ns;           /* of the newest receive */
     uint64_t begin_ns, end_ns; /* of the measured time, as of then */
     uint64_t cpu_begin_ns;
+    bool open;     /* an open loop */
     bool counting; /* now_ns is in the measured time */
     bool counted;  /* ... or was, so cpu_begin_ns is set */
     bool ending;   /* the end has come: nothing new is asked */
@@ -80,7 +81,7 @@ struct hf_load {
 
 static bool is_open(const struct hf_load *load)
 {
-    return load->plan->rate > 0;
+    return load->open;
 }
 
 void hf_load_end(struct hf_load_clock *clock, uint64_t at_ns)
@@ -443,7 +444,7 @@ static void send_due(struct hf_load *load)
 /* How long nothing is to be done unless something comes. */
 static uint64_t rest_ns(const struct hf_load *load)
 {
-    if (!is_open(load) || load->arrivals_over || free_slots(load) == 0)
+    if (load->arrivals_over || free_slots(load) == 0)
         return WAIT_NS;
     uint64_t at_ns = load->turn_ns + load->plan->pause_ns;
     if (at_ns < load->arrivals.next_ns)
@@ -471,13 +472,21 @@ static void give_up_waiting(struct hf_load *load)
     load->result.errors += load->outstanding - 1;
 }
 
-static void turn(struct hf_load *load)
+/* Waits until something comes, or is due. How many events there are, or -1. */
+static int wait_for(const struct hf_load *load, struct epoll_event events[EVENTS])
 {
-    struct epoll_event events[EVENTS];
+    if (!is_open(load))
+        return epoll_wait(load->epoll, events, EVENTS, WAIT_NS / HF_NS_PER_MS);
     uint64_t wait_ns = rest_ns(load);
     const struct timespec wait = {.tv_sec = (time_t)(wait_ns / HF_NS_PER_S),
                                   .tv_nsec = (long)(wait_ns % HF_NS_PER_S)};
-    int count = epoll_pwait2(load->epoll, events, EVENTS, &wait, NULL);
+    return epoll_pwait2(load->epoll, events, EVENTS, &wait, NULL);
+}
+
+static void turn(struct hf_load *load)
+{
+    struct epoll_event events[EVENTS];
+    int count = wait_for(load, events);
     for (int i = 0; i < count && !load->result.failed; i++) {
         struct connection *connection = events[i].data.ptr;
         if (events[i].events & EPOLLOUT)
@@ -488,7 +497,7 @@ static void turn(struct hf_load *load)
     if (count == 0)
         read_clock(load);
     if (count < 0 && errno != EINTR)
-        fail(load, NULL, "epoll_pwait2: %s", strerror(errno));
+        fail(load, NULL, "epoll: %s", strerror(errno));
     if (is_open(load) && !load->result.failed)
         send_due(load);
 }
@@ -553,6 +562,7 @@ int hf_load_open(const struct hf_load_plan *plan, struct hf_load_clock *clock, u
     load->plan = plan;
     load->clock = clock;
     load->number = number;
+    load->open = plan->rate > 0;
     load->in = malloc(IN_BYTES);
     load->out = malloc(OUT_BYTES);
     load->due_ns = malloc(MAX_DUE * sizeof *load->due_ns);

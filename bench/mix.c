@@ -7,12 +7,17 @@
 
 struct kind {
     const char *name, *other_name;
-    unsigned operations[HF_KIND_STEPS];
 };
 
 static const struct kind kinds[] = {
+#define X(name, text, other, first, second, meaning) [HF_KIND_##name] = {text, other},
+    HF_KINDS(X)
+#undef X
+};
+
+const uint8_t hf_kind_operations[HF_KIND_COUNT][HF_KIND_STEPS] = {
 #define X(name, text, other, first, second, meaning)                                               \
-    [HF_KIND_##name] = {text, other, {HF_OP_##first, HF_OP_##second}},
+    [HF_KIND_##name] = {HF_OP_##first, HF_OP_##second},
     HF_KINDS(X)
 #undef X
 };
@@ -26,11 +31,6 @@ static const char *const two_step_names[HF_KIND_COUNT][HF_KIND_STEPS] = {
 const char *hf_kind_name(enum hf_kind kind)
 {
     return kinds[kind].name;
-}
-
-unsigned hf_kind_operation(enum hf_kind kind, unsigned step)
-{
-    return kinds[kind].operations[step];
 }
 
 const char *hf_kind_step_name(enum hf_kind kind, unsigned step)

@@ -54,8 +54,13 @@ struct hf_mix {
 /* "reserve". Static storage. */
 const char *hf_kind_name(enum hf_kind kind);
 
+extern const uint8_t hf_kind_operations[HF_KIND_COUNT][HF_KIND_STEPS];
+
 /* enum hf_operation of the step (0 or 1), or HF_OP_NONE. */
-unsigned hf_kind_operation(enum hf_kind kind, unsigned step);
+static inline unsigned hf_kind_operation(enum hf_kind kind, unsigned step)
+{
+    return hf_kind_operations[kind][step];
+}
 
 /* "reserve", or "confirm:hold" for one of two steps. Static storage. */
 const char *hf_kind_step_name(enum hf_kind kind, unsigned step);

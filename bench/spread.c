@@ -86,10 +86,10 @@ void hf_spread_init(struct hf_spread *spread, const struct hf_spread_choice *cho
     spread->certain = 2 - inverse(theta, integral(theta, 2.5) - height(theta, 2));
 }
 
-static uint32_t draw_zipf(const struct hf_spread *spread, uint64_t seed)
+uint32_t hf_spread_draw_zipf(const struct hf_spread *spread, uint64_t random_bits)
 {
     double theta = spread->choice.theta;
-    struct hf_random random = {.state = seed};
+    struct hf_random random = {.state = random_bits};
     for (;;) {
         double area = spread->last + hf_random_unit(&random) * (spread->first - spread->last);
         double x = inverse(theta, area);
@@ -101,17 +101,4 @@ static uint32_t draw_zipf(const struct hf_spread *spread, uint64_t seed)
         if (k - x <= spread->certain || area >= integral(theta, k + 0.5) - height(theta, k))
             return (uint32_t)k - 1;
     }
-}
-
-uint32_t hf_spread_draw(const struct hf_spread *spread, uint64_t number, uint64_t random)
-{
-    switch (spread->choice.kind) {
-    case HF_SPREAD_ROUND:
-        return (uint32_t)(number % spread->count);
-    case HF_SPREAD_ZIPF:
-        return draw_zipf(spread, random);
-    case HF_SPREAD_UNIFORM:
-        break;
-    }
-    return (uint32_t)((random >> 32) * spread->count >> 32);
 }

@@ -53,7 +53,16 @@ void hf_spread_format(const struct hf_spread_choice *choice, char text[HF_SPREAD
 void hf_spread_init(struct hf_spread *spread, const struct hf_spread_choice *choice,
                     uint32_t count);
 
+uint32_t hf_spread_draw_zipf(const struct hf_spread *spread, uint64_t random);
+
 /* Draws: `number` counts the drawings, `random` has 64 random bits that no other drawing has. */
-uint32_t hf_spread_draw(const struct hf_spread *spread, uint64_t number, uint64_t random);
+static inline uint32_t hf_spread_draw(const struct hf_spread *spread, uint64_t number,
+                                      uint64_t random)
+{
+    if (spread->choice.kind == HF_SPREAD_UNIFORM)
+        return (uint32_t)((random >> 32) * spread->count >> 32);
+    return spread->choice.kind == HF_SPREAD_ROUND ? (uint32_t)(number % spread->count)
+                                                  : hf_spread_draw_zipf(spread, random);
+}
 
 #endif
