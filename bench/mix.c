@@ -97,11 +97,12 @@ bool hf_mix_parse(const char *text, struct hf_mix *mix, char error[HF_MIX_ERROR_
 {
     char copy[HF_MIX_TEXT_BYTES];
     *mix = (struct hf_mix){0};
-    if (strlen(text) >= sizeof copy) {
+    size_t length = strlen(text);
+    if (length >= sizeof copy) {
         snprintf(error, HF_MIX_ERROR_BYTES, "that is too long");
         return false;
     }
-    strcpy(copy, text);
+    memcpy(copy, text, length + 1);
     for (char *item = copy, *comma; item != NULL; item = comma) {
         comma = strchr(item, ',');
         if (comma != NULL)

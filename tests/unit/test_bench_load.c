@@ -49,7 +49,7 @@ static int run(const char *address, const char *const arguments[])
         argv[count++] = "--server";
         argv[count++] = address;
     }
-    for (size_t i = 0; arguments[i] && i < MAX_ARGUMENTS; i++)
+    for (size_t i = 0; i < MAX_ARGUMENTS && arguments[i]; i++)
         argv[count++] = arguments[i];
     argv[count] = NULL;
     return hf_process_run(argv, output, sizeof output);
@@ -123,11 +123,10 @@ Test(bench_load, a_mix_has_each_of_its_kinds_with_latencies_of_their_own)
                                         "batch",
                                         "get",
                                         "ping"};
-    int status = RUN(server.address, "--mix",
-                     "reserve:20,refuse:5,cancel:5,hold:5,confirm:5,release:5,expire:5,batch:5,get:"
-                     "5,ping:5",
-                     "--inventories", "50", "--spread", "zipf", "--threads", "2", "--batch", "64",
-                     "--lapse", "20ms", "--json", SHORT);
+    static const char mix[] = "reserve:20,refuse:5,cancel:5,hold:5,confirm:5,release:5,expire:5,"
+                              "batch:5,get:5,ping:5";
+    int status = RUN(server.address, "--mix", mix, "--inventories", "50", "--spread", "zipf",
+                     "--threads", "2", "--batch", "64", "--lapse", "20ms", "--json", SHORT);
     cr_assert_eq(status, 0, "%s", output);
     json_t *root = parsed();
     const json_t *kinds = json_object_get(root, "kinds");
@@ -182,7 +181,7 @@ Test(bench_load, what_waits_in_the_generator_counts)
     cr_assert_eq(status, 0, "%s", output);
     json_t *root = parsed();
     cr_expect_geq(number(root, "late"), number(root, "unsent"));
-    cr_expect_gt(number(root, "unsent"), 400000 / 2, "%s", output);
+    cr_expect_gt(number(root, "unsent"), 200000, "%s", output);
     cr_expect_geq(number(root, "max_us"), 300000, "%s", output);
     cr_expect_geq(number(root, "p50_us"), 100000, "%s", output);
     cr_expect_leq(fabs(number(root, "offered_per_second") - 1000000), 10000, "%s", output);
