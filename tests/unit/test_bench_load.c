@@ -207,6 +207,22 @@ Test(bench_load, a_latency_runs_from_when_the_request_was_due)
     json_decref(root);
 }
 
+/* The same of cancellations: they are due when the reservation is granted, and sent at once. So they
+ * have not waited when they are sent, but the reservations have. */
+Test(bench_load, a_second_request_is_due_when_the_first_is_answered)
+{
+    int status = RUN(server.address, "--rate", "500", "--pause", "60ms", "--connections", "2",
+                     "--seconds", "0.8", "--warmup", "0", "--op", "cancel", "--json");
+    cr_assert_eq(status, 0, "%s", output);
+    json_t *root = parsed();
+    const json_t *kinds = json_object_get(root, "kinds");
+    double first = number(json_object_get(json_array_get(kinds, 0), "latency_us"), "p50");
+    double second = number(json_object_get(json_array_get(kinds, 1), "latency_us"), "p50");
+    cr_expect_geq(first, 15000, "%s", output);
+    cr_expect_lt(second, first / 2, "%s", output);
+    json_decref(root);
+}
+
 /* Fields of a line of CSV; quoted ones may contain commas. */
 static unsigned csv_fields(const char *line, size_t length)
 {
