@@ -22,10 +22,9 @@ const char *hf_answer_name(enum hf_answer answer)
     return names[answer];
 }
 
-/* Of the yes about one reservation: what is the same in all of them. NULL, or what is wrong. */
-static inline __attribute__((always_inline)) const char *
-reservation_fault(const struct hf_asker *asker, const struct hf_work *work, const uint8_t *reply,
-                  enum hf_state state, uint32_t sequence)
+/* Of the yes about one reservation: what is the same in all of them. What is wrong; else NULL. */
+static const char *name_reservation_fault(const struct hf_asker *asker, const struct hf_work *work,
+                                          const uint8_t *reply, enum hf_state state)
 {
     if (hf_get_u64(reply + 16) != asker->plan->id_high || hf_get_u64(reply + 24) != work->id_low)
         return "another reservation's id";
@@ -33,11 +32,25 @@ reservation_fault(const struct hf_asker *asker, const struct hf_work *work, cons
         return "another inventory";
     if (hf_get_u64(reply + 40) != hf_asker_customer_id(asker, work->id_low))
         return "another customer";
-    /* Quantity 1, the state, no flag (nothing here is asked twice), reserved bytes zero. */
     if (hf_get_u64(reply + 80) != (1 | (uint64_t)state << 32))
         return "another quantity, state or flag";
-    if (hf_get_u64(reply + 88) != sequence)
-        return "a wrong sequence or reserved bytes that are not zero";
+    return "a wrong sequence or reserved bytes that are not zero";
+}
+
+/* The same, quickly: all differences in one number, which is nearly always zero. */
+static inline __attribute__((always_inline)) const char *
+reservation_fault(const struct hf_asker *asker, const struct hf_work *work, const uint8_t *reply,
+                  enum hf_state state, uint32_t sequence)
+{
+    uint64_t differences = (hf_get_u64(reply + 16) ^ asker->plan->id_high) |
+                           (hf_get_u64(reply + 24) ^ work->id_low) |
+                           (hf_get_u64(reply + 32) ^ hf_asker_inventory_id(asker, work)) |
+                           (hf_get_u64(reply + 40) ^ hf_asker_customer_id(asker, work->id_low));
+    /* Quantity 1, the state, no flag (nothing here is asked twice), reserved bytes zero. */
+    differences |= (hf_get_u64(reply + 80) ^ (1 | (uint64_t)state << 32)) |
+                   (hf_get_u64(reply + 88) ^ sequence);
+    if (HF_UNLIKELY(differences != 0))
+        return name_reservation_fault(asker, work, reply, state);
     if (hf_get_u64(reply + 48) == 0)
         return "no LSN";
     if (hf_get_u64(reply + 56) == 0 || hf_get_u64(reply + 64) < hf_get_u64(reply + 56))

@@ -24,7 +24,7 @@
 static void touch(const struct hf_region *region)
 {
     /* Only a wish: without it, page faults are measured with the rest. */
-    (void)madvise(region->header, region->header->total_bytes, MADV_POPULATE_WRITE);
+    (void)madvise(region->header, region->mapped_bytes, MADV_POPULATE_WRITE);
 }
 
 static int open_dropped(struct hf_sink *sink, uint32_t max_inventories, uint32_t max_reservations,
