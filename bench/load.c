@@ -168,8 +168,8 @@ static void dispatch(struct hf_load *load, struct slot *slot, uint8_t *request, 
 }
 
 /* Begins a new piece of work in an idle slot. */
-static void begin_work(struct hf_load *load, struct connection *connection, struct slot *slot,
-                       uint64_t due_ns)
+static inline __attribute__((always_inline)) void
+begin_work(struct hf_load *load, struct connection *connection, struct slot *slot, uint64_t due_ns)
 {
     uint8_t *request = place(load, connection);
     slot->work.begun_ns = due_ns;

@@ -214,15 +214,16 @@ static void work_out_rates(const struct scene *scene, struct hf_measurement *mea
     measurement->cpu_percent = 100.0 * (double)total->cpu_ns / measured_ns / plan->threads;
 }
 
-/* Adds what the answers say was taken. */
+/* Adds what the answers say was taken. A hold that has lapsed is told so from its deadline on, but its
+ * units may come back a little later: it still counts as held. */
 static void note_taken(const struct scene *scene, const struct hf_load_result *total,
                        struct hf_stock *stock)
 {
     const uint64_t *counts = total->all_counts;
     stock->taken += counts[HF_ANSWER_GRANTED] - counts[HF_ANSWER_CANCELLED] +
                     counts[HF_ANSWER_CONFIRMED] + counts[HF_ANSWER_BATCHED] * scene->plan->batch;
-    stock->held += counts[HF_ANSWER_HELD] - counts[HF_ANSWER_CONFIRMED] -
-                   counts[HF_ANSWER_RELEASED] - counts[HF_ANSWER_LAPSED];
+    stock->held +=
+        counts[HF_ANSWER_HELD] - counts[HF_ANSWER_CONFIRMED] - counts[HF_ANSWER_RELEASED];
 }
 
 /* Nothing is sold out of which less was asked for than there is. */

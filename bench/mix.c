@@ -78,8 +78,8 @@ static bool add_item(struct hf_mix *mix, char *item, char error[HF_MIX_ERROR_BYT
         return false;
     }
     if (colon != NULL && !parse_weight(colon + 1, &weight)) {
-        snprintf(error, HF_MIX_ERROR_BYTES, "%s wants a weight from 1 to %u, not \"%.20s\"", item,
-                 HF_MIX_MAX_WEIGHT, colon + 1);
+        snprintf(error, HF_MIX_ERROR_BYTES, "%.40s wants a weight from 1 to %u, not \"%.20s\"",
+                 item, HF_MIX_MAX_WEIGHT, colon + 1);
         return false;
     }
     if (mix->weights[kind] != 0) {

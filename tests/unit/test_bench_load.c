@@ -107,6 +107,18 @@ Test(bench_load, every_kind_counts_what_it_should)
     }
 }
 
+/* Holds of a tenth of a millisecond: most have lapsed when they are to be confirmed, which is an answer
+ * as good as any, and the count in the end knows it. */
+Test(bench_load, holds_that_lapse_before_they_are_confirmed_are_counted_as_lapsed)
+{
+    int status = RUN(server.address, "--op", "confirm", "--ttl", "100us", "--json", SHORT);
+    cr_assert_eq(status, 0, "%s", output);
+    json_t *root = parsed();
+    cr_expect_gt(number(root, "lapsed"), 0, "%s", output);
+    cr_expect_gt(number(root, "held"), 0, "%s", output);
+    json_decref(root);
+}
+
 /* All of them at once, over hot and cold inventories, in two threads. */
 Test(bench_load, a_mix_has_each_of_its_kinds_with_latencies_of_their_own)
 {
