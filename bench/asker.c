@@ -1,7 +1,6 @@
 /* Askers. See asker.h. */
 #include "bench/asker.h"
 
-#include <endian.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -80,14 +79,6 @@ static uint64_t take_number(struct hf_asker *asker)
     return number;
 }
 
-/* As hf_put_u64(), in one move for certain: where several follow one another, gcc 12 makes single bytes
- * of that, a hundred instructions a request. */
-static inline void put(uint8_t *bytes, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(bytes, &value, sizeof value);
-}
-
 /* Inlined, so that `bytes` is a constant: a copy of a fixed size is a few moves. What is in `work` is
  * handed in, as the compiler must take it that a write to `out` may change it. */
 static inline __attribute__((always_inline)) size_t
@@ -96,9 +87,9 @@ write_claim(const struct hf_asker *asker, uint64_t id_low, uint64_t inventory_id
 {
     uint64_t customer_id = hf_asker_customer_id(asker, id_low);
     memcpy(out, template, bytes);
-    put(out + ID_LOW_AT, id_low);
-    put(out + INVENTORY_AT, inventory_id);
-    put(out + CUSTOMER_AT, customer_id);
+    hf_put_u64(out + ID_LOW_AT, id_low);
+    hf_put_u64(out + INVENTORY_AT, inventory_id);
+    hf_put_u64(out + CUSTOMER_AT, customer_id);
     return bytes;
 }
 
@@ -113,10 +104,10 @@ static size_t write_batch(struct hf_asker *asker, const struct hf_work *work, ui
         uint64_t number = i == 0 ? work->number : take_number(asker);
         uint64_t id_low = hf_asker_id_low(number);
         memcpy(line, asker->line, HF_BATCH_LINE_BYTES);
-        put(line + LINE_ID_LOW_AT, id_low);
-        put(line + LINE_INVENTORY_AT,
+        hf_put_u64(line + LINE_ID_LOW_AT, id_low);
+        hf_put_u64(line + LINE_INVENTORY_AT,
             plan->first_inventory_id + hf_asker_inventory(asker, number, id_low));
-        put(line + LINE_CUSTOMER_AT, customer_id);
+        hf_put_u64(line + LINE_CUSTOMER_AT, customer_id);
     }
     asker->units_claimed += plan->batch;
     return (size_t)(line - out);
@@ -142,7 +133,7 @@ size_t hf_asker_begin(struct hf_asker *asker, struct hf_work *work, uint8_t *out
     uint64_t inventory_id = hf_asker_inventory_id(asker, work);
     if (kind == HF_KIND_GET) {
         memcpy(out, asker->get, sizeof asker->get);
-        put(out + GET_INVENTORY_AT, inventory_id);
+        hf_put_u64(out + GET_INVENTORY_AT, inventory_id);
         return GET_BYTES;
     }
     asker->units_claimed += kind != HF_KIND_REFUSE;
@@ -172,6 +163,6 @@ size_t hf_asker_go_on(struct hf_asker *asker, struct hf_work *work, uint8_t *out
         memcpy(out, asker->cancel, sizeof asker->cancel);
         break;
     }
-    put(out + ID_LOW_AT, work->id_low);
+    hf_put_u64(out + ID_LOW_AT, work->id_low);
     return bytes;
 }
