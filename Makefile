@@ -52,6 +52,13 @@ LOAD_SRC     = $(WORK_SRC) $(addprefix bench/,link.c load.c options.c stream.c)
 BENCH_SRC    = $(LOAD_SRC) $(addprefix bench/,inprocess.c measurement.c report.c sink.c stock.c)
 EXPIRY_SRC   = $(addprefix bench/,drive.c holds.c prober.c server_time.c sleeper.c watcher.c)
 
+# Of what asks Redis, PostgreSQL and Tarantool. Only `make bench-peers` builds it: libpq is needed for
+# nothing else. The protocols that are spoken here are tested by the unit tests.
+PEER_SRC     = $(wildcard bench/peer/*.c) bench/options.c
+PEER_PROTOCOL_SRC = $(addprefix bench/peer/,iproto.c msgpack.c resp.c)
+# ... and the whole of it by `make test`, where libpq happens to be.
+PEERS_IF_LIBPQ = $(if $(wildcard /usr/include/postgresql/libpq-fe.h),$(PEERS))
+
 # The crash test proves the log with the ledger of holdfast-wal.
 CRASH_SRC    = $(addprefix tests/crash/,aim.c archive.c basis.c checks.c crash.c crowd.c kept.c life.c \
                  load.c proof.c) \
@@ -62,6 +69,7 @@ TEST_LIB = $(BUILD)/libtest.a
 MODEL_LIB = $(BUILD)/libmodel.a
 PROGRAMS = $(addprefix $(BUILD)/,holdfastd holdfast holdfast-wal holdfast-bench holdfast-expiry \
            holdfast-floor holdfast-recovery holdfast-demo)
+PEERS    = $(BUILD)/holdfast-peers
 STRESS   = $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(STRESS_SRC))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 MODEL    = $(BUILD)/model $(BUILD)/linearizability
@@ -77,7 +85,7 @@ SLOW     = $(BUILD)/holdfastd-slow
 comma    = ,
 object   = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all programs run demo test stress crash flip sim mutants fuzz model retention expiry bench bench-recovery asan tsan lint format install clean help setup
+.PHONY: all programs run demo test stress crash flip sim mutants fuzz model retention expiry bench bench-recovery bench-peers asan tsan lint format install clean help setup
 .DEFAULT_GOAL := all
 .SECONDARY: # objects of tests are kept
 
@@ -137,11 +145,15 @@ $(BUILD)/holdfast-recovery: $(call object,$(addprefix bench/,holdfast-recovery.c
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
+$(PEERS): $(call object,$(PEER_SRC)) $(LIB)
+	@echo "  LINK $@"
+	@$(LINK) $^ -lpq $(LDLIBS) -o $@
+
 $(BUILD)/holdfast-demo: $(call object,tools/demo.c) $(TEST_LIB) $(LIB)
 	@echo "  LINK $@"
 	@$(LINK) $^ $(LDLIBS) -o $@
 
-$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(WORK_SRC) $(SIM_DISK_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
+$(UNIT): $(call object,$(UNIT_SRC) $(sort $(CLI_SRC) $(WAL_SRC)) $(WORK_SRC) $(SIM_DISK_SRC) $(PEER_PROTOCOL_SRC)) $(MODEL_LIB) $(TEST_LIB) $(LIB) | $(SLOW)
 	@echo "  LINK $@"
 	@$(LINK) $^ -lcriterion -ljansson $(LDLIBS) -o $@
 
@@ -214,9 +226,14 @@ demo: all ## the founding story on a real server: 500 places, 1000 people, two c
 bench: all ## a short load on a server of its own
 	@bench/run $(BUILD)
 
-bench-recovery: all ## how long a crash lasts: Holdfast, Redis and PostgreSQL after BOOKINGS (BOOKINGS=1000000)
+bench-recovery: all ## how long a crash lasts: Holdfast and others after BOOKINGS (BOOKINGS=1000000)
 	@tools/setup peers
 	@bench/recovery $(BUILD) $(BOOKINGS)
+
+bench-peers: all ## Holdfast, Redis, Tarantool and PostgreSQL with the same bookings (PUBLISH=1: into docs)
+	@tools/setup peers
+	@$(MAKE) --no-print-directory $(PEERS)
+	@bench/peers $(BUILD) $(if $(PUBLISH),--publish) $(PEERS_OPTIONS)
 
 expiry: all ## how soon lapsed units can be had again, with a million holds, on a server of its own
 	@bench/expiry $(BUILD)
@@ -224,7 +241,7 @@ expiry: all ## how soon lapsed units can be had again, with a million holds, on 
 test: ## install what is missing, build and run all tests
 	@tools/setup test
 	@$(MAKE) --no-print-directory programs $(UNIT) $(CRASH) $(RECOVERIES) $(FLIP) $(SIM) $(STRESS) $(FUZZ) \
-	  $(MODEL) $(RETENTION)
+	  $(MODEL) $(RETENTION) $(PEERS_IF_LIBPQ)
 	@HOLDFAST_BUILD=$(BUILD) $(UNIT)
 
 stress: ## the lock-free structures under 2 and 8 threads, longer than in `make test`
