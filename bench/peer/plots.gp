@@ -1,5 +1,7 @@
-# The plots of docs/performance.md. gnuplot -e "dir='...'" plots.gp; the data are made by bench/peer/report.
-set terminal svg size 860,420 font "sans-serif,13" background "white"
+# The plots of docs/performance.md. gnuplot -e "dir='...'; recovery=0|1" plots.gp; bench/peer/report makes
+# the data.
+small = "sans-serif,12"
+set terminal svg size 860,400 font small background "white"
 set datafile missing "-"
 set style data histograms
 set style histogram clustered gap 1
@@ -9,33 +11,43 @@ set grid ytics lc rgb "#dddddd"
 set border 3
 set tics nomirror
 set key outside right top reverse Left
+
+array color[6] = ["#1b6ca8", "#aab7c0", "#d9e0e4", "#c0392b", "#8e6bb0", "#4a8f5a"]
+array shade[3] = ["#1b6ca8", "#7fb0d3", "#d3a34c"]
+
 set logscale y
 set format y "%.0s%c"
-
-array color[6] = ["#1b6ca8", "#b8c4cc", "#dde3e7", "#c0392b", "#8e6bb0", "#4a8f5a"]
+set ylabel "bookings a second, log scale"
 
 set output dir."/throughput.svg"
-set title "Bookings a second, by connections × depth: durable, one inventory (log scale)"
+set title "Durable bookings of one inventory: connections × in flight on each"
+set xrange [-0.6:2.6]
 plot for [i=2:7] dir."/throughput.dat" using i:xtic(1) title columnheader lc rgb color[i-1]
 
 set output dir."/spread.svg"
-set title "Bookings a second at 50 × 64: all of one inventory, or spread over 1000 (log scale)"
-plot for [i=2:3] dir."/spread.dat" using i:xtic(1) title columnheader lc rgb color[3*i-5]
+set title "All of one inventory, or spread over 1000: 50 × 64"
+set xrange [-0.6:3.6]
+plot for [i=2:3] dir."/spread.dat" using i:xtic(1) title columnheader lc rgb shade[i-1]
 
 set format y "%g"
-set ylabel "ms"
+set ylabel "ms, log scale"
+set xrange [-0.6:5.6]
+set terminal svg size 860,680 font small background "white"
 set output dir."/latency.svg"
-set terminal svg size 860,700 font "sans-serif,13" background "white"
 set multiplot layout 2,1
-set title "Latency of a booking alone, 1 × 1 (log scale)"
-plot for [i=2:4] dir."/latency-1x1.dat" using i:xtic(1) title columnheader lc rgb color[i-1+(i>2)+(i>3)]
-set title "Latency at 50 × 64 (log scale)"
-plot for [i=2:4] dir."/latency-50x64.dat" using i:xtic(1) title columnheader lc rgb color[i-1+(i>2)+(i>3)]
+set title "Latency of a booking alone: 1 × 1"
+plot for [i=2:4] dir."/latency-1x1.dat" using i:xtic(1) title columnheader lc rgb shade[i-1]
+set title "Latency at 50 × 64"
+plot for [i=2:4] dir."/latency-50x64.dat" using i:xtic(1) title columnheader lc rgb shade[i-1]
 unset multiplot
 
 if (recovery) {
-    set terminal svg size 860,360 font "sans-serif,13" background "white"
+    unset logscale y
+    set terminal svg size 860,360 font small background "white"
     set output dir."/recovery.svg"
-    set title "From a crash to ready (log scale)"
+    set ylabel "ms"
+    set yrange [0:*]
+    set xrange [-0.6:4.6]
+    set title "From a crash to ready"
     plot dir."/recovery.dat" using 2:xtic(1) notitle lc rgb color[1]
 }

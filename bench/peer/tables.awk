@@ -134,8 +134,8 @@ BEGIN {
     labels["redis"] = "Redis"
     labels["tarantool"] = "Tarantool"
     labels["postgres-best"] = "PostgreSQL"
-    labels["postgres"] = "conditional statement"
-    labels["postgres-for-update"] = "`FOR UPDATE`"
+    labels["postgres"] = "PostgreSQL, conditional statement"
+    labels["postgres-for-update"] = "PostgreSQL, `FOR UPDATE`"
     labels["holdfast-snapshot"] = "Holdfast, from a snapshot"
 }
 
@@ -168,8 +168,6 @@ file == 2 {
     ratio[key] = $16
     ratio_min[key] = $17
     ratio_max[key] = $18
-    if ($1 == "postgres-best" && $3 == "reserve" && $4 == 50 && $5 == 64 && $6 == 1)
-        seen_system["postgres-hot"] = 1
 }
 
 file == 3 {
