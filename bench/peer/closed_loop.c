@@ -120,7 +120,7 @@ static void judge(struct loop *loop, const struct slot *slot, enum hf_peer_outco
     if (wrong) {
         result->errors++;
         if (loop->complaints++ < COMPLAINTS_MAX)
-            hf_peer_complain("%s: %s", loop->plan->peer->name, wrong);
+            hf_peer_say("%s: %s", loop->plan->peer->name, wrong);
         return;
     }
     if (!loop->counting)
@@ -143,7 +143,7 @@ static struct slot *slot_of(const struct loop *loop, struct connection *connecti
     struct slot *slot = connection->slots + number;
     if (number < loop->plan->depth && slot->in_flight && (in_order || slot->tag == answer->tag))
         return slot;
-    hf_peer_complain("%s answered what was not asked", loop->plan->peer->name);
+    hf_peer_say("%s answered what was not asked", loop->plan->peer->name);
     return NULL;
 }
 
@@ -160,7 +160,7 @@ static int flush(struct loop *loop, struct connection *connection)
     struct epoll_event event = {.events = left == 1 ? EPOLLIN | EPOLLOUT : EPOLLIN,
                                 .data.ptr = connection};
     if (epoll_ctl(loop->epoll, EPOLL_CTL_MOD, peer->socket(connection->link), &event) < 0)
-        return hf_peer_complain("epoll_ctl: %s", strerror(errno));
+        return HF_PEER_FAIL("epoll_ctl: %s", strerror(errno));
     return 0;
 }
 
@@ -196,12 +196,12 @@ static int open_connections(struct loop *loop)
             return -1;
         connection->slots = calloc(plan->depth, sizeof *connection->slots);
         if (!connection->slots)
-            return hf_peer_complain("no memory");
+            return HF_PEER_FAIL("no memory");
         for (uint32_t number = 0; number < plan->depth; number++)
             connection->slots[number].tag = number;
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
         if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, plan->peer->socket(connection->link), &event) < 0)
-            return hf_peer_complain("epoll_ctl: %s", strerror(errno));
+            return HF_PEER_FAIL("epoll_ctl: %s", strerror(errno));
     }
     return 0;
 }
@@ -227,7 +227,7 @@ static int turn(struct loop *loop, const _Atomic uint32_t *stop)
     while (loop->now_ns < loop->end_ns || loop->in_flight > 0) {
         int count = epoll_wait(loop->epoll, events, EVENTS, WAIT_MS);
         if (count < 0 && errno != EINTR)
-            return hf_peer_complain("epoll_wait: %s", strerror(errno));
+            return HF_PEER_FAIL("epoll_wait: %s", strerror(errno));
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
             if (events[i].events & EPOLLOUT && flush(loop, connection) < 0)
@@ -241,8 +241,8 @@ static int turn(struct loop *loop, const _Atomic uint32_t *stop)
             loop->now_ns < loop->end_ns)
             loop->end_ns = loop->now_ns;
         if (loop->now_ns > loop->end_ns + DRAIN_NS)
-            return hf_peer_complain("%llu bookings were not answered in 10 s",
-                                    (unsigned long long)loop->in_flight);
+            return HF_PEER_FAIL("%llu bookings were not answered in 10 s",
+                                (unsigned long long)loop->in_flight);
     }
     return 0;
 }
@@ -269,7 +269,7 @@ int hf_peer_loop_run(const struct hf_peer_plan *plan, const _Atomic uint32_t *st
     loop.known = calloc(plan->stock.count, sizeof *loop.known);
     int status = 0;
     if (loop.epoll < 0 || !loop.connections || !loop.known)
-        status = hf_peer_complain("no memory, or no epoll");
+        status = HF_PEER_FAIL("no memory, or no epoll");
     if (status == 0)
         status = open_connections(&loop);
     loop.begin_ns = hf_monotonic_now_ns() + plan->warmup_ns;

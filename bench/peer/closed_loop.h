@@ -1,12 +1,12 @@
 /*
- * The closed loop that is put on a peer: C connections, each with D bookings in flight; the answer to
- * one lets the next one go. What bench/load.h is for Holdfast, and measured the same way: the clock is
- * read once for each receive; a latency runs from before its booking was sent until after its answer
- * was received; what comes in the warm-up or after the end is checked, but not counted.
+ * The closed loop that is put on a peer: C connections, each with D bookings in flight; the answer
+ * to one lets the next one go. What bench/load.h is for Holdfast, and measured the same way: the
+ * clock is read once for each receive; a latency runs from before its booking was sent until after
+ * its answer was received; what comes in the warm-up or after the end is checked, but not counted.
  *
  * Each answer is held against its booking: a tag that is in flight; granted, and never more of an
- * inventory than it has; or refused, and never before so many were asked for. At the end the peer is
- * asked what is left.
+ * inventory than it has; or refused, and never before so many were asked for. At the end the peer
+ * is asked what is left.
  */
 #ifndef HF_BENCH_PEER_CLOSED_LOOP_H
 #define HF_BENCH_PEER_CLOSED_LOOP_H
@@ -36,9 +36,9 @@ struct hf_peer_result {
 };
 
 /*
- * Runs the loop in the calling thread, to its end; *stop, if it becomes non-zero, ends it sooner. 0: all
- * was answered; -1: it gave up, and has said why. What was wrong with single answers is in `errors`,
- * and was reported, too.
+ * Runs the loop in the calling thread, to its end; *stop, if it becomes non-zero, ends it sooner.
+ * 0: all was answered; -1: it gave up, and has said why. What was wrong with single answers is in
+ * `errors`, and was reported, too.
  */
 int hf_peer_loop_run(const struct hf_peer_plan *plan, const _Atomic uint32_t *stop,
                      struct hf_peer_result *result);

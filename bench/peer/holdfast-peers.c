@@ -2,9 +2,9 @@
  * holdfast-peers: puts the same bookings on something else than Holdfast, and measures them as
  * holdfast-bench does. bench/peers runs both.
  *
- * Before the load one inventory with one unit shows that the peer decides as it should: granted, the
- * same again, the same id for somebody else, another id. After the load the peer is asked what is left:
- * available = capacity - granted, and as many reservations more as were granted.
+ * Before the load one inventory with one unit shows that the peer decides as it should: granted,
+ * the same again, the same id for somebody else, another id. After the load the peer is asked what
+ * is left: available = capacity - granted, and as many reservations more as were granted.
  *
  * Exit status: 0 measured; 1 measured, but something was not as it should be; 2 bad usage; 3 the
  * load could not be set up, or gave up.
@@ -205,9 +205,9 @@ static int expect(const struct run *run, struct hf_peer_link *link,
         return -1;
     if (outcome == right)
         return 0;
-    return hf_peer_complain("%s does not decide as it should: %s where %s is right",
-                            run->plan.peer->name, hf_peer_outcome_name(outcome),
-                            hf_peer_outcome_name(right));
+    return HF_PEER_FAIL("%s does not decide as it should: %s where %s is right",
+                        run->plan.peer->name, hf_peer_outcome_name(outcome),
+                        hf_peer_outcome_name(right));
 }
 
 /* Shows that the peer decides as it should, on an inventory of its own behind those of the run. */
@@ -251,9 +251,9 @@ static void verify(struct run *run)
     if (run->verified)
         return;
     run->result.errors++;
-    hf_peer_complain("%s: %" PRId64 " were granted, and %" PRId64
-                     " reservations are there, %" PRId64 " units are left of %" PRId64,
-                     run->plan.peer->name, granted, noted, run->after.available, left + granted);
+    hf_peer_say("%s: %" PRId64 " were granted, and %" PRId64 " reservations are there, %" PRId64
+                " units are left of %" PRId64,
+                run->plan.peer->name, granted, noted, run->after.available, left + granted);
 }
 
 static double percentile_us(const struct run *run, unsigned per_mille)

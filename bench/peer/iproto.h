@@ -12,7 +12,7 @@
  *   1. its length is a MessagePack integer, 1 .. HF_IPROTO_REPLY_BYTES
  *   2. the header and the body are maps, and end where the length says
  *   3. the header has a code and a sync; the code is 0 or has 0x8000 set
- *   4. with code 0 the body has 0x30, an array, of unsigned numbers; at most HF_IPROTO_VALUES of them
+ *   4. with code 0 the body has 0x30, an array of at most HF_IPROTO_VALUES unsigned numbers
  * `sync` comes back as it was sent: replies may come in another order than requests.
  */
 #ifndef HF_BENCH_PEER_IPROTO_H
@@ -43,8 +43,8 @@ enum hf_iproto_read hf_iproto_read(const uint8_t *bytes, size_t byte_count,
                                    struct hf_iproto_reply *reply);
 
 /*
- * Begins a call at `out`; the caller puts that many arguments (at most 15) behind it with msgpack.h,
- * and ends it. Begin returns where the arguments go. `procedure` has at most 31 bytes.
+ * Begins a call at `out`; the caller puts that many arguments (at most 15) behind it with
+ * msgpack.h, and ends it. Begin returns where the arguments go. `procedure` has at most 31 bytes.
  */
 uint8_t *hf_iproto_begin_call(uint8_t *out, uint64_t sync, const char *procedure,
                               uint8_t argument_count);

@@ -31,8 +31,8 @@ const uint8_t *hf_msgpack_read_string(struct hf_msgpack_reader *reader, uint32_t
 void hf_msgpack_skip(struct hf_msgpack_reader *reader);
 
 /*
- * The writers return where to go on. At most HF_MSGPACK_HEAD_BYTES each, and a string its bytes; a map
- * or an array has at most 15 entries, a string at most 255 bytes.
+ * The writers return where to go on. At most HF_MSGPACK_HEAD_BYTES each, and a string its bytes; a
+ * map or an array has at most 15 entries, a string at most 255 bytes.
  */
 #define HF_MSGPACK_HEAD_BYTES 9
 uint8_t *hf_msgpack_put_map(uint8_t *out, uint8_t entry_count);

@@ -19,7 +19,7 @@ const char *hf_peer_outcome_name(unsigned outcome)
     return outcome < OUTCOME_COUNT ? outcome_names[outcome] : "?";
 }
 
-int hf_peer_complain(const char *format, ...)
+void hf_peer_say(const char *format, ...)
 {
     va_list arguments;
     fprintf(stderr, "%s: ", program_invocation_short_name);
@@ -27,14 +27,13 @@ int hf_peer_complain(const char *format, ...)
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
-    return -1;
 }
 
 int hf_peer_outcome_read(const char *peer, int64_t number, enum hf_peer_outcome *outcome)
 {
     if (number < 0 || number >= (int64_t)OUTCOME_COUNT)
-        return hf_peer_complain("%s answered %lld, which is no outcome of a booking", peer,
-                                (long long)number);
+        return HF_PEER_FAIL("%s answered %lld, which is no outcome of a booking", peer,
+                            (long long)number);
     *outcome = (enum hf_peer_outcome)number;
     return 0;
 }
@@ -55,13 +54,12 @@ int hf_peer_ask_one(const struct hf_peer *peer, struct hf_peer_link *link,
         struct pollfd wanted = {.fd = peer->socket(link),
                                 .events = (short)(left == 1 ? POLLIN | POLLOUT : POLLIN)};
         if (poll(&wanted, 1, HF_PEER_TIMEOUT_MS) <= 0)
-            return hf_peer_complain("%s gave no answer in %d s", peer->name,
-                                    HF_PEER_TIMEOUT_MS / 1000);
+            return HF_PEER_FAIL("%s gave no answer in %d s", peer->name, HF_PEER_TIMEOUT_MS / 1000);
         if (wanted.revents != POLLOUT && peer->receive(link) < 0)
             return -1;
     }
     if (!peer->in_order && answer.tag != booking->tag)
-        return hf_peer_complain("%s answered what was not asked", peer->name);
+        return HF_PEER_FAIL("%s answered what was not asked", peer->name);
     *outcome = answer.outcome;
     return 0;
 }

@@ -1,9 +1,9 @@
 /*
  * A peer: something else that can keep bookings, and how to ask it.
  *
- * A booking is the same for all of them: take `qty` units of an inventory if it has so many, and note
- * under an id who has them, when, and that it stands. The same id again answers what it answered
- * before and takes nothing. Every booking is a change of its own, acknowledged by itself.
+ * A booking is the same for all of them: take `qty` units of an inventory if it has so many, and
+ * note under an id who has them, when, and that it stands. The same id again answers what it
+ * answered before and takes nothing. Every booking is a change of its own, acknowledged by itself.
  *
  * A link is one connection over which bookings are asked, several in flight. Functions return 0 or
  * a count; -1 once they have said on stderr what is wrong. A link belongs to one thread; open,
@@ -18,7 +18,7 @@
 #define HF_PEER_TIMEOUT_MS 30000
 #define HF_PEER_ID_BYTES   16
 
-/* What a peer answers: the numbers are those that its procedures return. X(name, number, meaning) */
+/* What a peer answers, as the number that its procedure returns. X(name, number, meaning) */
 #define HF_PEER_OUTCOMES(X)                                                                        \
     X(REFUSED, 0, "fewer units are available than asked for")                                      \
     X(GRANTED, 1, "granted")                                                                       \
@@ -89,8 +89,9 @@ struct hf_peer {
 extern const struct hf_peer hf_peer_redis, hf_peer_postgres, hf_peer_postgres_for_update,
     hf_peer_tarantool;
 
-/* One line on stderr, with the program's name before it. -1. */
-__attribute__((format(printf, 1, 2))) int hf_peer_complain(const char *format, ...);
+/* One line on stderr, with the program's name before it; the same as a function's result. */
+__attribute__((format(printf, 1, 2))) void hf_peer_say(const char *format, ...);
+#define HF_PEER_FAIL(...) (hf_peer_say(__VA_ARGS__), -1)
 
 /* The booking's outcome, whatever number a procedure returned. -1: it is none, and was reported. */
 int hf_peer_outcome_read(const char *peer, int64_t number, enum hf_peer_outcome *outcome);

@@ -1,5 +1,5 @@
-# The plots of docs/performance.md. gnuplot -e "dir='...'; recovery=0|1" plots.gp; bench/peer/report makes
-# the data.
+# The plots of docs/performance.md. gnuplot -e "dir='...'; recovery=0|1" plots.gp; bench/peer/report
+# makes the data.
 small = "sans-serif,12"
 set terminal svg size 860,400 font small background "white"
 set datafile missing "-"

@@ -1,17 +1,17 @@
 /*
- * PostgreSQL: a booking is one prepared statement and one transaction, through libpq in pipeline mode,
- * with a Sync behind each, so that each commits and is answered by itself.
+ * PostgreSQL: a booking is one prepared statement and one transaction, through libpq in pipeline
+ * mode, with a Sync behind each, so that each commits and is answered by itself.
  *
  * Two ways to decide, both in use:
- *   postgres             one conditional statement: UPDATE ... WHERE available >= qty, and the row of
- *                        the reservation from what that returned
+ *   postgres             one conditional statement: UPDATE ... WHERE available >= qty, and the row
+ *                        of the reservation from what that returned
  *   postgres-for-update  SELECT ... FOR UPDATE in a stored procedure, then both changes
  *
  * Both are right at READ COMMITTED. The update waits for the row's lock and looks at `available`
  * again; the function's later statements see what was committed before it got the lock. Two
- * transactions at once with one id: the second violates the primary key and is undone whole, its units
- * too; asked again, it answers what the first did. ON CONFLICT DO NOTHING would keep the units and lose
- * the reservation. No foreign key: it would only cost.
+ * transactions at once with one id: the second violates the primary key and is undone whole, its
+ * units too; asked again, it answers what the first did. ON CONFLICT DO NOTHING would keep the
+ * units and lose the reservation. No foreign key: it would only cost.
  *
  * The row of an inventory changes all the time, so its page is left mostly empty (fillfactor): new
  * versions stay on it, the index stays as it is, and dead ones are pruned at once.
@@ -82,7 +82,7 @@ struct hf_peer_link {
 /* What libpq says ends with a newline. */
 static int complain(const char *what, const char *said)
 {
-    return hf_peer_complain("postgres: %s: %.*s", what, (int)strcspn(said, "\n"), said);
+    return HF_PEER_FAIL("postgres: %s: %.*s", what, (int)strcspn(said, "\n"), said);
 }
 
 static PGconn *connect_to(const char *server)
@@ -90,7 +90,7 @@ static PGconn *connect_to(const char *server)
     char host[HF_HOST_BYTES], port[6];
     const char *user = getenv("PGUSER"), *database = getenv("PGDATABASE");
     if (!hf_address_split(server, host, port)) {
-        hf_peer_complain("\"%s\" is not HOST:PORT", server);
+        hf_peer_say("\"%s\" is not HOST:PORT", server);
         return NULL;
     }
     const char *const keywords[] = {
@@ -125,7 +125,7 @@ static PGresult *run(PGconn *connection, const char *sql)
 
 static int make_stock(const char *server, const struct hf_peer_stock *stock)
 {
-    /* The planner should know the tables, and no checkpoint of what was before should run meanwhile. */
+    /* The planner should know the tables, and nothing from before be left for a checkpoint. */
     const char *const after[] = {"vacuum analyze booking.inventory",
                                  "vacuum analyze booking.reservation", "checkpoint"};
     char insert[SQL_BYTES];
@@ -263,7 +263,7 @@ static bool read_outcome(const PGresult *result, int64_t *outcome)
         return false;
     }
     if (PQntuples(result) != 1 || PQnfields(result) != 1 || PQgetlength(result, 0, 0) != 4) {
-        hf_peer_complain("postgres answered a booking with something that is no number");
+        hf_peer_say("postgres answered a booking with something that is no number");
         return false;
     }
     const char *bytes = PQgetvalue(result, 0, 0);

@@ -2,11 +2,11 @@
  * Redis: a Lua script decides and notes a booking, called by its hash (EVALSHA), pipelined.
  *
  *   "i:" + inventory   a string: how many units are available. A counter is what Redis does best.
- *   "r:" + id          a hash: inventory, customer, qty, date (seconds), state. The id's 16 bytes as they are.
+ *   "r:" + id          a hash: inventory, customer, qty, date (s), state; the id's bytes are raw
  *
- * The script runs alone, so it decides on what is there; it is logged as one transaction (MULTI/EXEC)
- * of its writes, and with `appendfsync always` no reply leaves before that is on the disk. All keys that
- * it touches are told to it, as a cluster asks for.
+ * The script runs alone, so it decides on what is there; it is logged as one transaction
+ * (MULTI/EXEC) of its writes, and with `appendfsync always` no reply leaves before that is on the
+ * disk. All keys that it touches are told to it, as a cluster asks for.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,13 +48,13 @@ static int take(struct hf_peer_wire *wire, struct hf_resp_reply *reply)
     case HF_RESP_PARTIAL:
         return 0;
     case HF_RESP_BAD:
-        return hf_peer_complain("what answered does not speak Redis's protocol");
+        return HF_PEER_FAIL("what answered does not speak Redis's protocol");
     case HF_RESP_WHOLE:
         break;
     }
     wire->in_begin += reply->taken;
     if (reply->kind == HF_RESP_ERROR)
-        return hf_peer_complain("redis: %.*s", (int)reply->byte_count, (const char *)reply->bytes);
+        return HF_PEER_FAIL("redis: %.*s", (int)reply->byte_count, (const char *)reply->bytes);
     return 1;
 }
 
@@ -113,20 +113,20 @@ static int take_ok(void *context, const struct hf_resp_reply *reply)
     if (reply->kind == HF_RESP_STATUS && reply->byte_count == 2 &&
         memcmp(reply->bytes, "OK", 2) == 0)
         return 0;
-    return hf_peer_complain("redis did not answer SET with OK");
+    return HF_PEER_FAIL("redis did not answer SET with OK");
 }
 
 static int add_available(void *context, const struct hf_resp_reply *reply)
 {
     int64_t *available = context;
-    char text[24], *end = text;
+    char text[24] = "", *end = text;
     if (reply->kind == HF_RESP_BYTES && reply->byte_count < sizeof text) {
         memcpy(text, reply->bytes, reply->byte_count);
         text[reply->byte_count] = '\0';
         *available += strtoll(text, &end, 10);
     }
     if (end == text || *end != '\0')
-        return hf_peer_complain("redis has no number of units for an inventory");
+        return HF_PEER_FAIL("redis has no number of units for an inventory");
     return 0;
 }
 
@@ -140,7 +140,7 @@ static int make_stock(const char *server, const struct hf_peer_stock *stock)
     return result;
 }
 
-/* Every key that is no inventory of this run counts as a reservation: it is their growth that tells. */
+/* Every key that is no inventory of this run is a reservation: it is their growth that tells. */
 static int count(const char *server, const struct hf_peer_stock *stock,
                  struct hf_peer_counts *counts)
 {
@@ -154,7 +154,7 @@ static int count(const char *server, const struct hf_peer_stock *stock,
     if (result == 0 && (put_words(&wire, words, 1) < 0 || await(&wire, &reply) < 0))
         result = -1;
     if (result == 0 && (reply.kind != HF_RESP_INTEGER || reply.integer < (int64_t)stock->count))
-        result = hf_peer_complain("redis does not know how many keys it has");
+        result = HF_PEER_FAIL("redis does not know how many keys it has");
     if (result == 0)
         counts->reservations = (uint64_t)reply.integer - stock->count;
     hf_peer_wire_close(&wire);
@@ -181,7 +181,7 @@ static struct hf_peer_link *open_link(const char *server, uint32_t depth)
             memcpy(link->sha, reply.bytes, SHA_BYTES);
             return link;
         }
-        hf_peer_complain("redis did not answer SCRIPT LOAD with a hash");
+        hf_peer_say("redis did not answer SCRIPT LOAD with a hash");
     }
     close_link(link);
     return NULL;
@@ -232,7 +232,7 @@ static int next(struct hf_peer_link *link, struct hf_peer_answer *answer)
     if (found <= 0)
         return found;
     if (reply.kind != HF_RESP_INTEGER)
-        return hf_peer_complain("redis answered a booking with something that is no number");
+        return HF_PEER_FAIL("redis answered a booking with something that is no number");
     return hf_peer_outcome_read("redis", reply.integer, &answer->outcome) < 0 ? -1 : 1;
 }
 

@@ -42,11 +42,11 @@ uint8_t *hf_resp_put_piece(uint8_t *out, const void *bytes, size_t byte_count)
 
 uint8_t *hf_resp_put_number(uint8_t *out, uint64_t number)
 {
-    uint8_t digits[DIGITS_MAX];
+    uint8_t digits[DIGITS_MAX] = {0};
     return hf_resp_put_piece(out, digits, (size_t)(put_decimal(digits, number) - digits));
 }
 
-/* Finds the end of the line that begins at `bytes`; its length without CR LF goes to *line_bytes. */
+/* Finds the end of the line at `bytes`; its length without CR LF goes to *line_bytes. */
 static enum hf_resp_read read_line(const uint8_t *bytes, size_t byte_count, size_t *line_bytes)
 {
     for (size_t at = 0; at < byte_count; at++) {
@@ -112,7 +112,7 @@ enum hf_resp_read hf_resp_read(const uint8_t *bytes, size_t byte_count, struct h
     int64_t number = 0;
     if (byte_count == 0)
         return HF_RESP_PARTIAL;
-    if (memchr("+-:$", bytes[0], 4) == NULL)
+    if (bytes[0] != '+' && bytes[0] != '-' && bytes[0] != ':' && bytes[0] != '$')
         return HF_RESP_BAD;
     enum hf_resp_read result = read_line(bytes + 1, byte_count - 1, &line_bytes);
     if (result != HF_RESP_WHOLE)

@@ -9,7 +9,7 @@
  *
  * A reply is valid if and only if
  *   1. its first byte is one of these four
- *   2. a line ends with CR LF, has no other CR or LF in it, and at most HF_RESP_LINE_BYTES before them
+ *   2. a line ends with CR LF, has neither in it, and at most HF_RESP_LINE_BYTES before them
  *   3. a number is decimal digits, at least one, with "-" before them or nothing, and fits
  *   4. BYTES is -1 or 0 .. HF_RESP_BULK_BYTES, and CR LF follow the bytes
  * Arrays are no valid reply here: no command that is used answers with one.

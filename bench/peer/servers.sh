@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# To be sourced: what Holdfast is compared with, each an instance of its own, in a directory of its own,
-# on a port of its own. The services that the system may run are not touched.
+# To be sourced: what Holdfast is compared with, each an instance of its own, in a directory of its
+# own, on a port of its own. The services that the system may run are not touched.
 #
-#   peers_begin                     makes $work; whatever was started is stopped however the script ends
+#   peers_begin                     makes $work; however the script ends, what was started is stopped
 #   free_port                       prints a port of 127.0.0.1 that nobody listens on
 #   redis_start DIR OPTION...       sets $redis_port
 #   postgres_make DIR SETTING...    makes a cluster
@@ -14,7 +14,8 @@
 #   NAME_stop, NAME_kill            in order; or as a crash would
 #   sql, redis_ask                  a statement, a command
 #
-# Redis and Tarantool run as whoever starts this; PostgreSQL refuses root, and runs as its own user then.
+# Redis and Tarantool run as whoever starts this; PostgreSQL refuses root, and runs as its own user
+# then.
 
 postgres_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
 as_postgres=()

@@ -1,6 +1,6 @@
 # From runs.csv to summary.csv: the median of the rounds, and the spread, for each system and case.
-# `ratio` is how many times as much Holdfast did in the same round. postgres-best is the better of the two
-# ways to ask PostgreSQL, by the median; `method` says which.
+# `ratio` is how many times as much Holdfast did in the same round. postgres-best is the better of
+# the two ways to ask PostgreSQL, by the median; `method` says which.
 
 function sort_numbers(values, count, i, j, value) {
     for (i = 2; i <= count; i++) {

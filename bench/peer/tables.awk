@@ -1,5 +1,5 @@
-# From runs.csv, summary.csv and recovery.csv (in this order; the last may be missing) to the tables of
-# docs/performance.md, each between two marks.
+# From runs.csv, summary.csv and recovery.csv (in this order; the last may be missing) to the tables
+# of docs/performance.md, each between two marks.
 
 function label(name) {
     return name in labels ? labels[name] : name

@@ -1,8 +1,8 @@
 /*
  * Tarantool: a stored procedure in Lua decides and notes a booking, called over IPROTO, pipelined.
  *
- * Spaces and procedures are made by bench/peer/tarantool.lua, which the server runs when it starts, as
- * is the custom there. Replies carry the number of their request, and may come in any order.
+ * Spaces and procedures are made by bench/peer/tarantool.lua, which the server runs when it starts,
+ * as is the custom there. Replies carry the number of their request, and may come in any order.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +26,15 @@ static int take(struct hf_peer_wire *wire, struct hf_iproto_reply *reply)
     case HF_IPROTO_PARTIAL:
         return 0;
     case HF_IPROTO_BAD:
-        return hf_peer_complain("what answered does not speak Tarantool's protocol, or the "
-                                "procedures of tarantool.lua are not there");
+        return HF_PEER_FAIL("what answered does not speak Tarantool's protocol, or the "
+                            "procedures of tarantool.lua are not there");
     case HF_IPROTO_WHOLE:
         break;
     }
     wire->in_begin += reply->taken;
     if (reply->error != 0)
-        return hf_peer_complain("tarantool: error 0x%x: %.*s", reply->error, (int)reply->text_bytes,
-                                (const char *)reply->text);
+        return HF_PEER_FAIL("tarantool: error 0x%x: %.*s", reply->error, (int)reply->text_bytes,
+                            (const char *)reply->text);
     return 1;
 }
 
@@ -48,18 +48,18 @@ static int open_wire(struct hf_peer_wire *wire, const char *server, uint32_t dep
         if (hf_peer_wire_await(wire) < 0)
             return -1;
     if (memcmp(wire->in, "Tarantool", 9) != 0)
-        return hf_peer_complain("what answered is not Tarantool");
+        return HF_PEER_FAIL("what answered is not Tarantool");
     wire->in_begin = HF_IPROTO_GREETING_BYTES;
     return 0;
 }
 
-/* Calls a procedure with the stock's numbers, and waits for its values, of which it has `wanted`. */
+/* Calls a procedure with the stock's numbers, and waits for its values: `wanted` of them. */
 static int call(const char *server, const char *procedure, const struct hf_peer_stock *stock,
                 struct hf_iproto_reply *reply, uint32_t wanted)
 {
     struct hf_peer_wire wire;
-    int found = open_wire(&wire, server, 1);
-    uint8_t *begin = found < 0 ? NULL : hf_peer_wire_room(&wire, REQUEST_BYTES);
+    int found = 0, result = open_wire(&wire, server, 1);
+    uint8_t *begin = result == 0 ? hf_peer_wire_room(&wire, REQUEST_BYTES) : NULL;
     if (begin) {
         uint8_t *out = hf_iproto_begin_call(begin, 1, procedure, 3);
         out = hf_msgpack_put_uint(out, stock->first_id);
@@ -67,27 +67,31 @@ static int call(const char *server, const char *procedure, const struct hf_peer_
         out = hf_msgpack_put_uint(out, stock->available);
         hf_iproto_end_call(begin, out);
         wire.out_end = (size_t)(out - wire.out);
+    } else {
+        result = -1;
     }
-    while (found == 0 && (found = take(&wire, reply)) == 0)
-        if (hf_peer_wire_await(&wire) < 0)
-            found = -1;
+    while (result == 0 && found == 0) {
+        found = take(&wire, reply);
+        if (found < 0 || (found == 0 && hf_peer_wire_await(&wire) < 0))
+            result = -1;
+    }
     hf_peer_wire_close(&wire); /* the values were copied */
-    if (found == 1 && reply->value_count != wanted)
-        found = hf_peer_complain("tarantool: %s() gave %u values", procedure, reply->value_count);
-    return found < 0 ? -1 : 0;
+    if (result == 0 && reply->value_count != wanted)
+        result = HF_PEER_FAIL("tarantool: %s() gave %u values", procedure, reply->value_count);
+    return result;
 }
 
 static int make_stock(const char *server, const struct hf_peer_stock *stock)
 {
-    struct hf_iproto_reply reply;
+    struct hf_iproto_reply reply = {0};
     return call(server, "make_stock", stock, &reply, 0);
 }
 
 static int count(const char *server, const struct hf_peer_stock *stock,
                  struct hf_peer_counts *counts)
 {
-    struct hf_iproto_reply reply;
-    if (call(server, "count", stock, &reply, 2) < 0)
+    struct hf_iproto_reply reply = {0};
+    if (call(server, "count", stock, &reply, 2) != 0)
         return -1;
     counts->available = (int64_t)reply.values[0];
     counts->reservations = reply.values[1];
@@ -147,7 +151,7 @@ static int next(struct hf_peer_link *link, struct hf_peer_answer *answer)
     if (found <= 0)
         return found;
     if (reply.value_count != 1)
-        return hf_peer_complain("tarantool: book() gave %u values", reply.value_count);
+        return HF_PEER_FAIL("tarantool: book() gave %u values", reply.value_count);
     answer->tag = reply.sync;
     return hf_peer_outcome_read("tarantool", (int64_t)reply.values[0], &answer->outcome) < 0 ? -1
                                                                                              : 1;

@@ -4,9 +4,9 @@
 --   HOLDFAST_LISTEN=127.0.0.1:PORT HOLDFAST_DIR=DIR [HOLDFAST_WAL_MODE=fsync] \
 --     [HOLDFAST_FILL=BOOKINGS] tarantool tarantool.lua
 --
--- Every change is on the disk before its call is answered (wal_mode = 'fsync'); calls that wait share
--- a write. net_msg_max is the one limit that has to be raised for deep pipelines: above it, requests
--- are not even read.
+-- Every change is on the disk before its call is answered (wal_mode = 'fsync'); calls that wait
+-- share a write. net_msg_max is the one limit that has to be raised for deep pipelines: above it,
+-- requests are not even read.
 local fiber = require('fiber')
 
 box.cfg{

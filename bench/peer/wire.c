@@ -42,19 +42,19 @@ int hf_peer_wire_open(struct hf_peer_wire *wire, const char *server, size_t in_b
     struct addrinfo *found;
     *wire = (struct hf_peer_wire){.socket = -1, .in_room = in_bytes, .out_room = out_bytes};
     if (!hf_address_split(server, host, port))
-        return hf_peer_complain("\"%s\" is not HOST:PORT", server);
+        return HF_PEER_FAIL("\"%s\" is not HOST:PORT", server);
     if (getaddrinfo(host, port, &wanted, &found) != 0)
-        return hf_peer_complain("%s: no such host", host);
+        return HF_PEER_FAIL("%s: no such host", host);
     for (const struct addrinfo *one = found; one && wire->socket < 0; one = one->ai_next)
         wire->socket = connect_to(one);
     freeaddrinfo(found);
     if (wire->socket < 0)
-        return hf_peer_complain("cannot reach %s: %s", server, strerror(-wire->socket));
+        return HF_PEER_FAIL("cannot reach %s: %s", server, strerror(-wire->socket));
     wire->in = malloc(in_bytes);
     wire->out = malloc(out_bytes);
     if (wire->in && wire->out)
         return 0;
-    return hf_peer_complain("no memory");
+    return HF_PEER_FAIL("no memory");
 }
 
 void hf_peer_wire_close(struct hf_peer_wire *wire)
@@ -74,7 +74,7 @@ uint8_t *hf_peer_wire_room(struct hf_peer_wire *wire, size_t bytes)
         wire->out_begin = 0;
     }
     if (wire->out_room - wire->out_end < bytes) {
-        hf_peer_complain("more is in flight than there is room for");
+        hf_peer_say("more is in flight than there is room for");
         return NULL;
     }
     return wire->out + wire->out_end;
@@ -86,7 +86,7 @@ int hf_peer_wire_flush(struct hf_peer_wire *wire)
         ssize_t sent = send(wire->socket, wire->out + wire->out_begin,
                             wire->out_end - wire->out_begin, MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN && errno != EINTR)
-            return hf_peer_complain("connection lost: %s", strerror(errno));
+            return HF_PEER_FAIL("connection lost: %s", strerror(errno));
         wire->out_begin += sent < 0 ? 0 : (size_t)sent;
     }
     if (wire->out_begin < wire->out_end)
@@ -101,14 +101,14 @@ int hf_peer_wire_receive(struct hf_peer_wire *wire)
     wire->in_end -= wire->in_begin;
     wire->in_begin = 0;
     if (wire->in_end == wire->in_room)
-        return hf_peer_complain("an answer that is larger than any should be");
+        return HF_PEER_FAIL("an answer that is larger than any should be");
     ssize_t count = recv(wire->socket, wire->in + wire->in_end, wire->in_room - wire->in_end, 0);
     if (count > 0)
         wire->in_end += (size_t)count;
     if (count == 0)
-        return hf_peer_complain("the server closed the connection");
+        return HF_PEER_FAIL("the server closed the connection");
     if (count < 0 && errno != EAGAIN && errno != EINTR)
-        return hf_peer_complain("connection lost: %s", strerror(errno));
+        return HF_PEER_FAIL("connection lost: %s", strerror(errno));
     return 0;
 }
 
@@ -122,7 +122,7 @@ int hf_peer_wire_await(struct hf_peer_wire *wire)
         if (left < 0)
             return -1;
         if (poll(&wanted, 1, HF_PEER_TIMEOUT_MS) <= 0)
-            return hf_peer_complain("no answer in %d s", HF_PEER_TIMEOUT_MS / 1000);
+            return HF_PEER_FAIL("no answer in %d s", HF_PEER_TIMEOUT_MS / 1000);
         if (wanted.revents != POLLOUT && hf_peer_wire_receive(wire) < 0)
             return -1;
     } while (wire->in_end - wire->in_begin == had);

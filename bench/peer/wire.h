@@ -1,8 +1,9 @@
 /*
- * A wire: a TCP connection with a buffer for each direction, for peers whose protocol is spoken here.
+ * A wire: a TCP connection with a buffer for each direction, for peers whose protocol is spoken
+ * here.
  *
- * Nothing blocks but open and await. The buffers have a fixed size: who asks for more room than there
- * is has more in flight than was said.
+ * Nothing blocks but open and await. The buffers have a fixed size: who asks for more room than
+ * there is has more in flight than was said.
  */
 #ifndef HF_BENCH_PEER_WIRE_H
 #define HF_BENCH_PEER_WIRE_H

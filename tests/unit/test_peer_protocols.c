@@ -1,9 +1,9 @@
 /*
- * The protocols in which holdfast-peers asks Redis and Tarantool: what is sent byte by byte, what may
- * come back, and that nothing which comes back is believed unless it is whole and right.
+ * The protocols in which holdfast-peers asks Redis and Tarantool: what is sent byte by byte, what
+ * may come back, and that nothing which comes back is believed unless it is whole and right.
  *
- * Replies are read from the end of a page behind which there is none, so that a read too far ends the
- * test.
+ * Replies are read from the end of a page behind which there is none, so that a read too far ends
+ * the test.
  */
 #include <criterion/criterion.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /*
- * holdfast-peers: on real servers, where they are installed; on a false one, which answers as Redis does
- * but lies in one thing, and has to be found out; and what it says of bad usage. And that the tables of
- * docs/performance.md are those of the figures beside it.
+ * holdfast-peers: on real servers, where they are installed; on a false one, which answers as Redis
+ * does but lies in one thing, and has to be found out; and what it says of bad usage. And that the
+ * tables of docs/performance.md are those of the figures beside it.
  *
  * The program is built only where libpq is; without it these tests are skipped.
  */
@@ -173,7 +173,8 @@ static void keep(char text[32], const struct piece *piece)
 static size_t read_command(const char *bytes, size_t count, struct piece pieces[8])
 {
     const char *at = bytes, *end = bytes + count;
-    memset(pieces, 0, 8 * sizeof pieces[0]);
+    for (size_t i = 0; i < 8; i++)
+        pieces[i] = (struct piece){"", 0};
     if (count < 4 || !memchr(at, '\n', count))
         return 0;
     long number = strtol(at + 1, NULL, 10);
