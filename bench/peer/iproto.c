@@ -110,7 +110,7 @@ enum hf_iproto_read hf_iproto_read(const uint8_t *bytes, size_t byte_count,
         return HF_IPROTO_PARTIAL;
     struct hf_msgpack_reader reader = {.at = bytes, .end = bytes + head_bytes};
     uint64_t length = hf_msgpack_read_uint(&reader);
-    if (length == 0 || length > HF_IPROTO_REPLY_BYTES)
+    if (length > HF_IPROTO_REPLY_BYTES)
         return HF_IPROTO_BAD;
     if (byte_count - head_bytes < length)
         return HF_IPROTO_PARTIAL;

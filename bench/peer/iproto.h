@@ -9,7 +9,7 @@
  *             {0x30: [values]}, or {0x31: text, others}
  *
  * A reply is valid if and only if
- *   1. its length is a MessagePack integer, 1 .. HF_IPROTO_REPLY_BYTES
+ *   1. its length is a MessagePack integer, at most HF_IPROTO_REPLY_BYTES
  *   2. the header and the body are maps, and end where the length says
  *   3. the header has a code and a sync; the code is 0 or has 0x8000 set
  *   4. with code 0 the body has 0x30, an array of at most HF_IPROTO_VALUES unsigned numbers

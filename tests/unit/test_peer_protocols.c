@@ -129,6 +129,8 @@ Test(resp, what_is_no_reply_is_found_out)
         "$9999999999999\r\n", /* */
         "$1\r\nabc",          /* bytes that end elsewhere */
         "$1\r\na\rb",         /* */
+        "$1\r\nax\n",         /* */
+        "$1\r\nax",           /* */
     };
     struct hf_resp_reply reply;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -333,6 +335,18 @@ Test(iproto, a_reply_is_read_with_its_sync_and_values)
     cr_assert_eq(reply.taken, GRANTED_BYTES);
 }
 
+/* A reply of one byte length, with this header and body. */
+static enum hf_iproto_read short_reply(const char *parts, size_t count)
+{
+    struct hf_iproto_reply reply;
+    uint8_t bytes[64];
+    bytes[0] = (uint8_t)count;
+    memcpy(bytes + 1, parts, count);
+    return iproto(bytes, count + 1, &reply);
+}
+
+#define SHORT(parts) short_reply(parts, sizeof(parts) - 1)
+
 Test(iproto, an_error_is_read_with_its_text_whatever_else_it_has)
 {
     /* The error twice: as text, and in full (0x52), as servers since 2.4 send it. */
@@ -347,6 +361,8 @@ Test(iproto, an_error_is_read_with_its_text_whatever_else_it_has)
     cr_assert(reply.error == 0x8021 && reply.sync == 9 && reply.text_bytes == 2);
     cr_assert_arr_eq(reply.text, "no", 2);
     cr_assert_eq(reply.value_count, 0);
+    cr_assert_eq(short_reply("\x82\x00\xcd\x80\x21\x01\x09\x81\x30\x91\xa1x", 12), HF_IPROTO_WHOLE,
+                 "values that nobody looks at may be anything");
 }
 
 Test(iproto, every_beginning_of_a_reply_asks_for_more)
@@ -355,18 +371,6 @@ Test(iproto, every_beginning_of_a_reply_asks_for_more)
     for (size_t count = 0; count < GRANTED_BYTES; count++)
         cr_assert_eq(iproto(granted, count, &reply), HF_IPROTO_PARTIAL, "%zu", count);
 }
-
-/* A reply of one byte length, with this header and body. */
-static enum hf_iproto_read short_reply(const char *parts, size_t count)
-{
-    struct hf_iproto_reply reply;
-    uint8_t bytes[64];
-    bytes[0] = (uint8_t)count;
-    memcpy(bytes + 1, parts, count);
-    return iproto(bytes, count + 1, &reply);
-}
-
-#define SHORT(parts) short_reply(parts, sizeof(parts) - 1)
 
 Test(iproto, what_is_no_valid_reply_is_found_out)
 {
