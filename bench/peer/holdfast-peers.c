@@ -2,9 +2,9 @@
  * holdfast-peers: puts the same bookings on something else than Holdfast, and measures them as
  * holdfast-bench does. bench/peers runs both.
  *
- * Before the load one inventory with one unit shows that the peer decides as it should: granted,
- * the same again, the same id for somebody else, another id. After the load the peer is asked what
- * is left: available = capacity - granted, and as many reservations more as were granted.
+ * Before the load one inventory with two units shows that the peer decides as it should: granted,
+ * the same again, the same id for somebody else, two other ids. After the load the peer is asked
+ * what is left: available = capacity - granted, and as many reservations more as were granted.
  *
  * Exit status: 0 measured; 1 measured, but something was not as it should be; 2 bad usage; 3 the
  * load could not be set up, or gave up.
@@ -29,8 +29,7 @@
 #define MAX_CAPACITY    1000000000
 #define MAX_SECONDS     86400.0
 #define RUN_ID_MASK     ((1ull << 40) - 1)
-#define TRIAL_FIRST     0 /* numbers of bookings */
-#define TRIAL_SECOND    1
+#define TRIAL_IDS       3
 
 static _Atomic uint32_t stop; /* set by a signal */
 
@@ -214,28 +213,30 @@ static int expect(const struct run *run, struct hf_peer_link *link,
 static int try_out(const struct run *run)
 {
     struct hf_peer_plan trial = run->plan;
-    struct hf_peer_booking first, second, other;
+    struct hf_peer_booking bookings[TRIAL_IDS], other;
     trial.stock = (struct hf_peer_stock){
-        .first_id = run->plan.stock.first_id + MAX_INVENTORIES, .count = 1, .available = 1};
-    hf_peer_booking_make(&trial, TRIAL_FIRST, &first);
-    hf_peer_booking_make(&trial, TRIAL_SECOND, &second);
-    other = first;
+        .first_id = run->plan.stock.first_id + MAX_INVENTORIES, .count = 1, .available = 2};
+    for (uint64_t i = 0; i < TRIAL_IDS; i++)
+        hf_peer_booking_make(&trial, i, bookings + i);
+    other = bookings[0];
     other.customer_id++;
     if (trial.peer->make_stock(trial.server, &trial.stock) < 0)
         return -1;
     struct hf_peer_link *link = trial.peer->open(trial.server, 1);
     if (!link)
         return -1;
-    int result = expect(run, link, &first, HF_PEER_GRANTED);
-    if (result == 0)
-        result = expect(run, link, &first, HF_PEER_REPEATED);
+    int result = expect(run, link, bookings, HF_PEER_GRANTED);
+    if (result == 0) /* although another unit is there */
+        result = expect(run, link, bookings, HF_PEER_REPEATED);
     if (result == 0)
         result = expect(run, link, &other, HF_PEER_CONFLICT);
     if (result == 0)
-        result = expect(run, link, &second, HF_PEER_REFUSED);
-    second.inventory_id++;
+        result = expect(run, link, bookings + 1, HF_PEER_GRANTED);
     if (result == 0)
-        result = expect(run, link, &second, HF_PEER_NO_INVENTORY);
+        result = expect(run, link, bookings + 2, HF_PEER_REFUSED);
+    bookings[2].inventory_id++;
+    if (result == 0)
+        result = expect(run, link, bookings + 2, HF_PEER_NO_INVENTORY);
     trial.peer->close(link);
     return result;
 }

@@ -18,23 +18,24 @@
 # then.
 
 postgres_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-as_postgres=()
-((EUID == 0)) && as_postgres=(setpriv --reuid postgres --regid postgres --clear-groups)
+# A server does not outlive this script, not even if it is killed.
+guarded=(setpriv --pdeathsig KILL)
+as_postgres=("${guarded[@]}")
+((EUID == 0)) && as_postgres+=(--reuid postgres --regid postgres --clear-groups)
 peer_home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 work=
 redis=
 tarantool=
-postgres_dir=
+postgres=
 
 # shellcheck disable=SC2317 # called by the trap
 peers_end() {
     local status=$? pid
-    for pid in $redis $tarantool ${other_servers:-}; do
+    for pid in $redis $tarantool $postgres ${other_servers:-}; do
         kill -9 "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true # else it may still write while its files are removed
     done
-    [ -z "$postgres_dir" ] || postgres_kill
     [ -z "$work" ] || rm -rf "$work"
     exit "$status"
 }
@@ -83,7 +84,7 @@ redis_start() {
     shift
     mkdir -p "$dir"
     redis_port=$(free_port)
-    redis-server --bind 127.0.0.1 --port "$redis_port" --protected-mode no --dir "$dir" --save '' \
+    "${guarded[@]}" redis-server --bind 127.0.0.1 --port "$redis_port" --protected-mode no --dir "$dir" --save '' \
         --daemonize no --appendonly yes "$@" >"$dir/log" 2>&1 &
     redis=$!
     redis_log=$dir/log
@@ -116,12 +117,6 @@ redis_kill() {
 
 # ---- PostgreSQL ----
 
-pg_ctl() {
-    local dir=$1
-    shift
-    "${as_postgres[@]}" "$postgres_bin/pg_ctl" -D "$dir/data" "$@"
-}
-
 postgres_make() {
     local dir=$1
     shift
@@ -134,25 +129,34 @@ postgres_make() {
         "${as_postgres[@]}" tee -a "$dir/data/postgresql.conf" >/dev/null
 }
 
+postgres_answers() {
+    "$postgres_bin/pg_isready" -q -h 127.0.0.1 -p "$postgres_port"
+}
+
 postgres_start() {
-    postgres_dir=$1
     postgres_port=$(free_port)
-    pg_ctl "$postgres_dir" -w -t 600 -l "$postgres_dir/log" -o "-p $postgres_port" start >/dev/null ||
-        fail "PostgreSQL did not start:" "$postgres_dir/log"
+    postgres_log=$1/log
+    "${as_postgres[@]}" "$postgres_bin/postgres" -D "$1/data" -p "$postgres_port" >"$1/log" 2>&1 &
+    postgres=$!
+    await "$postgres" "$postgres_log" postgres_answers
 }
 
 sql() {
     psql -X -h 127.0.0.1 -p "$postgres_port" -U postgres -d postgres -qAt -v ON_ERROR_STOP=1 "$@"
 }
 
+# Its fast shutdown, which ends in a checkpoint; and its immediate one, which is like a crash, but
+# waits until all its processes are gone.
 postgres_stop() {
-    pg_ctl "$postgres_dir" -w -m fast stop >/dev/null
-    postgres_dir=
+    kill -INT "$postgres"
+    wait "$postgres" || fail "PostgreSQL ended with status $?:" "$postgres_log"
+    postgres=
 }
 
 postgres_kill() {
-    pg_ctl "$postgres_dir" -w -m immediate stop >/dev/null 2>&1 || true
-    postgres_dir=
+    kill -QUIT "$postgres"
+    wait "$postgres" 2>/dev/null || true
+    postgres=
 }
 
 # ---- Tarantool ----
@@ -164,7 +168,7 @@ tarantool_start() {
     tarantool_port=$(free_port)
     tarantool_log=$dir/log
     : >"$dir/out"
-    env HOLDFAST_DIR="$dir" HOLDFAST_LISTEN="127.0.0.1:$tarantool_port" "$@" \
+    "${guarded[@]}" env HOLDFAST_DIR="$dir" HOLDFAST_LISTEN="127.0.0.1:$tarantool_port" "$@" \
         tarantool "$peer_home/tarantool.lua" >"$dir/out" 2>"$dir/log" &
     tarantool=$!
     tarantool_out=$dir/out
