@@ -277,8 +277,12 @@ static bool read_outcome(const PGresult *result, int64_t *outcome)
 /* Each booking gives its result, NULL behind it, and the Sync, which tells that it is committed. */
 static int next(struct hf_peer_link *link, struct hf_peer_answer *answer)
 {
+    bool ended = false; /* the result before was the NULL */
     while (link->in_flight > 0 && PQisBusy(link->connection) == 0) {
         PGresult *result = PQgetResult(link->connection);
+        if (!result && ended)
+            return complain("an answer is missing", PQerrorMessage(link->connection));
+        ended = !result;
         if (!result)
             continue;
         bool synced = PQresultStatus(result) == PGRES_PIPELINE_SYNC;

@@ -32,7 +32,8 @@ postgres=
 # shellcheck disable=SC2317 # called by the trap
 peers_end() {
     local status=$? pid
-    for pid in $redis $tarantool $postgres ${other_servers:-}; do
+    [ -z "$postgres" ] || postgres_kill
+    for pid in $redis $tarantool ${other_servers:-}; do
         kill -9 "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true # else it may still write while its files are removed
     done
