@@ -141,13 +141,17 @@ static void check_inventories(struct hf_crash *crash, const struct rest *rest)
                             created);
 }
 
-/* True if the snapshot that was damaged here is still there. */
-static bool has_damage(const struct hf_crash *crash)
+/* How many snapshots that were damaged here are still there: they go when they are archived. */
+static unsigned count_damaged(const struct hf_crash *crash)
 {
     char path[HF_DIRECTORY_TEXT_BYTES + 64], name[HF_SNAPSHOT_NAME_BYTES];
-    hf_snapshot_name_format(crash->damaged_lsn, name);
-    snprintf(path, sizeof path, "%s/%s", crash->directory, name);
-    return crash->damaged_lsn != 0 && access(path, F_OK) == 0;
+    unsigned count = 0;
+    for (unsigned i = 0; i < HF_CRASH_DAMAGED; i++) {
+        hf_snapshot_name_format(crash->damaged_lsns[i], name);
+        snprintf(path, sizeof path, "%s/%s", crash->directory, name);
+        count += crash->damaged_lsns[i] != 0 && access(path, F_OK) == 0;
+    }
+    return count;
 }
 
 /* How often a word is there. */
@@ -160,14 +164,16 @@ static unsigned count_words(const char *text, const char *word)
 }
 
 /*
- * The one thing that it found is known here: the snapshot that was damaged; or that a snapshot does
- * not hold what one before it does, and a server in between, which retained for less, has forgotten.
+ * All that it found is known here: the snapshots that were damaged; or that a snapshot does not hold
+ * what one before it does, and a server in between, which retained for less, has forgotten.
  */
-static bool is_known(const struct hf_crash *crash, bool damaged, const char *output)
+static bool is_known(const struct hf_crash *crash, unsigned damaged, const char *output)
 {
-    return count_words(output, "fault") == 1 &&
-           ((damaged && strstr(output, " faulty: ")) ||
-            (crash->basis.gone != 0 && strstr(output, " faulty: it does not hold reservation")));
+    unsigned faults = count_words(output, "fault");
+    unsigned lacking = count_words(output, " faulty: it does not hold reservation");
+    if (faults != count_words(output, " faulty: ") || (lacking != 0 && crash->basis.gone == 0))
+        return false;
+    return faults - lacking <= damaged;
 }
 
 /* Runs `holdfast-wal verify`: what it can prove of the directory alone must hold. Returns the state
@@ -180,7 +186,7 @@ static uint64_t verify_directory(struct hf_crash *crash)
                                 "--retain",         retain,   NULL};
     snprintf(retain, sizeof retain, "%llus",
              (unsigned long long)(hf_crash_retain_ns(crash) / HF_NS_PER_S));
-    bool damaged = has_damage(crash); /* it may be removed while the tool runs */
+    unsigned damaged = count_damaged(crash); /* some may be removed while the tool runs */
     int status = hf_process_run(argv, output, sizeof output);
     const char *hash = strstr(output, "state_hash:"), *fault = strstr(output, "fault");
     bool right = status == 0 && hash && !fault && strstr(output, "\nverify: ok\n");

@@ -30,6 +30,7 @@
 #define HF_CRASH_HOT_INVENTORIES 3
 #define HF_CRASH_MAX_INVENTORIES 1000
 #define HF_CRASH_ANSWER_S        60 /* until a request must be answered */
+#define HF_CRASH_DAMAGED         16 /* damaged snapshots that may be there at once */
 
 struct hf_crash_options {
     unsigned cycles;
@@ -76,8 +77,8 @@ struct hf_crash {
     uint64_t followed_ns;    /* when the log was followed last */
     bool archives;           /* the server that runs, or is about to */
     uint64_t oldest_segment; /* of the log, as it was last seen */
-    uint64_t damaged_lsn;    /* the snapshot that was damaged last */
-    uint64_t checked_lsn;    /* snapshots up to this one were held against the log */
+    uint64_t damaged_lsns[HF_CRASH_DAMAGED]; /* snapshots that were damaged here, the newest last */
+    uint64_t checked_lsn; /* snapshots up to this one were held against the log */
     uint32_t judged_bookings;
     uint64_t next_customer;
     struct hf_crash_counts counts;

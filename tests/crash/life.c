@@ -137,13 +137,21 @@ uint64_t hf_crash_end_server(struct hf_crash *crash)
 
 /* ---- what the next one finds ---- */
 
-/* Every snapshot must be right and true, but for the one that was damaged here. */
+static bool is_damaged_here(const struct hf_crash *crash, uint64_t last_lsn)
+{
+    for (unsigned i = 0; i < HF_CRASH_DAMAGED; i++)
+        if (crash->damaged_lsns[i] == last_lsn)
+            return true;
+    return false;
+}
+
+/* Every snapshot must be right and true, but for those that were damaged here. */
 static void check_snapshots(struct hf_crash *crash, const struct hf_kept *kept)
 {
     for (int i = kept->snapshot_count - 1; i >= 0 && !hf_crash_failed(crash); i--) {
         const struct hf_kept_snapshot *snapshot = &kept->snapshots[i];
         const char *wrong = snapshot->wrong;
-        if (!snapshot->right && snapshot->last_lsn == crash->damaged_lsn)
+        if (!snapshot->right && is_damaged_here(crash, snapshot->last_lsn))
             continue;
         if (snapshot->right && snapshot->last_lsn <= crash->checked_lsn)
             continue;
@@ -169,7 +177,9 @@ static void damage_snapshot(struct hf_crash *crash, struct hf_kept *kept)
         return;
     }
     kept->snapshots[0].right = false;
-    crash->damaged_lsn = last_lsn;
+    memmove(crash->damaged_lsns, crash->damaged_lsns + 1,
+            sizeof crash->damaged_lsns - sizeof crash->damaged_lsns[0]);
+    crash->damaged_lsns[HF_CRASH_DAMAGED - 1] = last_lsn;
     crash->counts.damaged++;
 }
 
