@@ -127,13 +127,29 @@ static void record(struct burst *burst, uint32_t number, uint64_t lsn, struct hf
     hf_chain_leave(&step->chain);
 }
 
-/* What was taken and could not be claimed goes back. */
+/* What was taken and could not be claimed goes back: a cell into the stock it came from, if it was the
+ * last to leave it. */
 static void give_back(struct burst *burst)
 {
-    for (uint32_t i = burst->claimed; i < burst->taken; i++) {
+    struct hf_allotment *allotment = &burst->actor->allotment;
+    for (uint32_t i = burst->taken; i-- > burst->claimed;) {
+        uint32_t number = burst->steps[i].number;
         hf_chain_leave(&burst->steps[i].chain);
-        hf_table_free_one(&burst->actor->engine->region, burst->steps[i].number);
+        if (allotment->next == number + 1)
+            allotment->next = number;
+        else
+            hf_table_free_one(&burst->actor->engine->region, number);
     }
+}
+
+/* True if the first of them will be refused, most likely: then there is no burst, and nothing is taken
+ * for one. A hint; whoever refuses it looks closely. */
+static bool begins_with_refusal(const struct hf_actor *actor, const struct hf_reserve *first)
+{
+    uint64_t word;
+    const struct hf_inventory_cell *inventory =
+        hf_region_find_inventory(&actor->engine->region, first->inventory_id);
+    return inventory == NULL || hf_inventory_too_few(inventory, first->qty, &word);
 }
 
 uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve *requests,
@@ -143,8 +159,8 @@ uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve
     burst.actor = actor;
     burst.requests = requests;
     burst.taken = burst.claimed = 0;
-    HF_CHECK(count <= HF_BURST_MAX);
-    if (!hf_ring_credit(&actor->log, count))
+    HF_CHECK(count != 0 && count <= HF_BURST_MAX);
+    if (begins_with_refusal(actor, requests) || !hf_ring_credit(&actor->log, count))
         return 0;
     prefetch(&burst, count);
     while (burst.taken < count && take(&burst, burst.taken))

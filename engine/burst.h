@@ -26,7 +26,7 @@
 /*
  * Grants as many of the first requests as are plain; *made gets the reservations. Returns how many,
  * 0 .. count; the next one, if there is one, is to be asked of hf_engine_reserve(). Each grant may be
- * told when its LSN is committed. No ttl_ns; `count` up to HF_BURST_MAX.
+ * told when its LSN is committed. No ttl_ns; `count` 1 .. HF_BURST_MAX.
  */
 uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve *requests,
                                  uint32_t count, struct hf_reservation *made);

@@ -9,8 +9,11 @@
 #include "base/check.h"
 #include "wal/segment_header.h"
 
-/* How many full blocks are in flight at most, if nobody says otherwise. */
-#define ADAPTIVE_WRITES_INFLIGHT 4
+/* How many writes are in flight at most, if nobody says otherwise: full blocks, and blocks of so few
+ * records that their size is not what they cost the disk. */
+#define ADAPTIVE_FULL_INFLIGHT  4
+#define ADAPTIVE_SMALL_INFLIGHT 3
+#define SMALL_RECORDS           64u
 
 enum { ROLE_FREE, ROLE_HELD, ROLE_HELD_AND_NOTED };
 
@@ -207,7 +210,8 @@ static void submit(struct hf_flusher *flusher, struct hf_write_queue *queue, uin
 static bool may_submit(const struct hf_flusher *flusher, uint32_t record_count)
 {
     uint32_t limit = record_count == HF_MAX_BLOCK_RECORDS ? flusher->full_writes_inflight
-                                                          : flusher->small_writes_inflight;
+                     : record_count <= SMALL_RECORDS      ? flusher->small_writes_inflight
+                                                          : flusher->other_writes_inflight;
     return record_count != 0 && inflight_count(flusher) < limit;
 }
 
@@ -367,8 +371,9 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
         .segments = segments,
         .clock = clock,
         .durability = options->durability,
-        .full_writes_inflight = adaptive ? ADAPTIVE_WRITES_INFLIGHT : options->writes_inflight,
-        .small_writes_inflight = adaptive ? 1 : options->writes_inflight,
+        .full_writes_inflight = adaptive ? ADAPTIVE_FULL_INFLIGHT : options->writes_inflight,
+        .small_writes_inflight = adaptive ? ADAPTIVE_SMALL_INFLIGHT : options->writes_inflight,
+        .other_writes_inflight = adaptive ? 1 : options->writes_inflight,
         .epoch = tail->epoch + 1,
         .last_epoch = tail->epoch,
         .written_at_ns = tail->written_at_ns,

@@ -97,7 +97,8 @@ struct hf_flusher {
     const struct hf_server_clock *clock;
     enum hf_durability durability;
     uint32_t full_writes_inflight;  /* at most, for a group that fills a block */
-    uint32_t small_writes_inflight; /* at most, for one that could still grow */
+    uint32_t small_writes_inflight; /* at most, for one of a few records */
+    uint32_t other_writes_inflight; /* at most, for one between these */
     uint8_t log_id[16];
     uint64_t epoch;
     uint64_t last_epoch;        /* of the block before the next; 0: there is none */

@@ -13,7 +13,7 @@
 #include "wal/block.h"
 #include "wal/segment_header.h"
 
-#define ZERO_CHUNK_BYTES (1u << 20)
+#define ZERO_CHUNK_BYTES (256u << 10)
 #define RETRY_MS         200
 
 #define TEMPORARY_NAME_BYTES (HF_SEGMENT_NAME_BYTES + sizeof HF_SEGMENT_TEMPORARY_SUFFIX)
