@@ -54,6 +54,8 @@ struct hf_io {
     int (*sync_file)(struct hf_io *io, int file);
     int (*sync_directory)(struct hf_io *io, const char *directory);
     int (*file_bytes)(struct hf_io *io, int file, uint64_t *bytes);
+    /* *bytes: that we could still write to new files there, about. NULL: nobody can tell. */
+    int (*free_bytes)(struct hf_io *io, const char *directory, uint64_t *bytes);
     int (*rename_file)(struct hf_io *io, const char *directory, const char *from, const char *to);
     int (*remove_file)(struct hf_io *io, const char *directory, const char *name);
 

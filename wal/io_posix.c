@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "wal/block.h"
@@ -231,6 +232,17 @@ static int posix_sync_directory(struct hf_io *io, const char *directory)
     return result;
 }
 
+static int posix_free_bytes(struct hf_io *io, const char *directory, uint64_t *bytes)
+{
+    struct statvfs status;
+    (void)io;
+    if (statvfs(directory, &status) != 0)
+        return -errno;
+    /* What is reserved for root is there for us if that is who we are. */
+    *bytes = (geteuid() == 0 ? status.f_bfree : status.f_bavail) * status.f_frsize;
+    return 0;
+}
+
 static int posix_file_bytes(struct hf_io *io, int file, uint64_t *bytes)
 {
     (void)io;
@@ -296,6 +308,7 @@ static struct hf_io posix_io = {
     .sync_file = posix_sync_file,
     .sync_directory = posix_sync_directory,
     .file_bytes = posix_file_bytes,
+    .free_bytes = posix_free_bytes,
     .rename_file = posix_rename_file,
     .remove_file = posix_remove_file,
     .list = posix_list,

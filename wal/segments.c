@@ -74,11 +74,24 @@ static int finish_segment(struct hf_io *io, const char *directory, int file,
     return result == 0 ? io->sync_directory(io, directory) : result;
 }
 
+/* A segment is not begun where there is no room for all of it: half of one, until it is removed and the
+ * file system has its blocks back, would take the room of the snapshot that could release others. */
+static int check_room(struct hf_io *io, const char *directory, uint64_t segment_bytes)
+{
+    uint64_t bytes;
+    if (io->free_bytes == NULL || io->free_bytes(io, directory, &bytes) != 0)
+        return 0;
+    return bytes < segment_bytes ? -ENOSPC : 0;
+}
+
 int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log_id[16],
                       uint64_t number, uint64_t segment_bytes)
 {
     char name[HF_SEGMENT_NAME_BYTES], temporary[TEMPORARY_NAME_BYTES];
     format_names(number, name, temporary);
+    int result = check_room(io, directory, segment_bytes);
+    if (result != 0)
+        return result;
     int file = io->open_file(io, directory, temporary, HF_IO_CREATE);
     if (file < 0)
         return file;
