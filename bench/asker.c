@@ -106,7 +106,7 @@ static size_t write_batch(struct hf_asker *asker, const struct hf_work *work, ui
         memcpy(line, asker->line, HF_BATCH_LINE_BYTES);
         hf_put_u64(line + LINE_ID_LOW_AT, id_low);
         hf_put_u64(line + LINE_INVENTORY_AT,
-            plan->first_inventory_id + hf_asker_inventory(asker, number, id_low));
+                   plan->first_inventory_id + hf_asker_inventory(asker, number, id_low));
         hf_put_u64(line + LINE_CUSTOMER_AT, customer_id);
     }
     asker->units_claimed += plan->batch;

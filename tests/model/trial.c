@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
+#define MAX_OVERDUE      8 /* reservations of a request whose retention may end while it is decided */
 #define MAX_RESERVATIONS 2048u
 #define EXPIRY_LAG_NS    (2 * HF_NS_PER_MS) /* a lapsed unit can be had again within */
 #define VERSION_MASK     ((1u << 31) - 1)
@@ -619,12 +620,12 @@ static bool try_to_decide(struct hf_trial *trial, const struct hf_request *reque
     return false;
 }
 
-/* Of those that the request speaks of, one whose retention is over, and that is there still as far
- * as the model knows; NULL: none. The server forgets the longest finished first. */
-static const struct hf_world_reservation *find_overdue(const struct hf_trial *trial,
-                                                       const struct hf_request *request)
+/* Of those that the request speaks of, the ones whose retention is over, and that are there still as far
+ * as the model knows: the first MAX_OVERDUE of them. */
+static unsigned find_overdue(const struct hf_trial *trial, const struct hf_request *request,
+                             const struct hf_world_reservation *overdue[MAX_OVERDUE])
 {
-    const struct hf_world_reservation *first = NULL;
+    unsigned count = 0;
     bool batch = request->operation == HF_OP_BATCH;
     const struct hf_line single = {.id = request->id, .new_id = request->new_id};
     for (uint32_t i = 0; i < (batch ? request->count : 1); i++) {
@@ -635,25 +636,36 @@ static const struct hf_world_reservation *find_overdue(const struct hf_trial *tr
                                                       hf_world_find(trial->world, &line->new_id),
                                                       hf_world_find(trial->world, &derived_id)};
         for (unsigned j = 0; j < 3; j++) {
-            if (found[j] && retention_is_over(trial, &found[j]->now) &&
-                (first == NULL || found[j]->now.changed_at_ns < first->now.changed_at_ns))
-                first = found[j];
+            bool known = false;
+            for (unsigned k = 0; k < count; k++)
+                known = known || overdue[k] == found[j];
+            if (count < MAX_OVERDUE && found[j] && !known &&
+                retention_is_over(trial, &found[j]->now))
+                overdue[count++] = found[j];
         }
     }
-    return first;
+    return count;
 }
 
-/* While it decided, the server forgot some whose retention was over. */
+/* While it decided, the server forgot some whose retention was over: any of them, as the time of its log
+ * may have jumped over all their ends at once, and it looks at them in the order in which it has
+ * filed them last. */
 static bool decide_without_overdue(struct hf_trial *trial, const struct hf_request *request)
 {
+    const struct hf_world_reservation *overdue[MAX_OVERDUE];
+    unsigned count = find_overdue(trial, request, overdue);
+    struct hf_id ids[MAX_OVERDUE];
+    for (unsigned i = 0; i < count; i++)
+        ids[i] = overdue[i]->now.id;
     size_t mark = hf_world_mark(trial->world);
-    const struct hf_world_reservation *overdue;
-    while ((overdue = find_overdue(trial, request)) != NULL) {
-        hf_world_note_forgotten(trial->world, &overdue->now.id, true);
+    for (unsigned which = 1; which < 1u << count; which++) {
+        for (unsigned i = 0; i < count; i++)
+            if (which & 1u << i)
+                hf_world_note_forgotten(trial->world, &ids[i], true);
         if (try_to_decide(trial, request))
             return true;
+        hf_world_rollback(trial->world, mark);
     }
-    hf_world_rollback(trial->world, mark);
     return false;
 }
 
