@@ -23,6 +23,8 @@
 #include "engine/burst.h"
 #include "engine/execute.h"
 #include "engine/hash.h"
+#include "engine/lapse.h"
+#include "holdfast/view.h"
 
 #define LOOK_AHEAD      8u /* frames, in traffic.c */
 #define TURN_OPERATIONS 256u
@@ -32,6 +34,7 @@
 #define SOLD_OUT_FIRST  (1ull << 40)
 #define HOLD_NS         (3600 * HF_NS_PER_S)
 #define ID_HIGH         0x0190000000007000ull
+#define VIEW_STRIDE     0x9e3779b97f4a7c15ull /* spreads numbers over 64 bits */
 #define PATH_TEXT_BYTES 4096
 #define SINK_OF_DISK    "disk"
 #define SINK_THAT_DROPS "none"
@@ -52,6 +55,7 @@ struct hf_inprocess_worker {
     struct hf_actor actor;
     struct hf_drain drain; /* of the thread that uses it */
     struct hf_spread spread;
+    const struct hf_view *view; /* of all workers; NULL: for another job */
     struct hf_request request;
     struct hf_reservation_entry *entries;
     pthread_t thread;
@@ -63,17 +67,25 @@ struct job {
     unsigned result;               /* that every one of them has */
     enum hf_inprocess_job prepare; /* what has to be there; itself: nothing */
     bool makes;                    /* needs room for a reservation each */
+    bool looks_up;                 /* an id */
 };
 
 static const struct job jobs[] = {
-    [HF_INPROCESS_GRANT] = {"grant", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_GRANT, true},
-    [HF_INPROCESS_BURST] = {"grant-burst", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_BURST, true},
-    [HF_INPROCESS_REFUSE] = {"refuse", HF_OP_RESERVE, HF_SOLD_OUT, HF_INPROCESS_REFUSE, false},
-    [HF_INPROCESS_HOLD] = {"hold", HF_OP_HOLD, HF_GRANTED, HF_INPROCESS_HOLD, true},
-    [HF_INPROCESS_CONFIRM] = {"confirm", HF_OP_CONFIRM, HF_CONFIRMED, HF_INPROCESS_HOLD, true},
-    [HF_INPROCESS_CANCEL] = {"cancel", HF_OP_CANCEL, HF_CANCELLED, HF_INPROCESS_GRANT, true},
-    [HF_INPROCESS_LOOKUP] = {"lookup", HF_OP_RESERVATION_GET, HF_FOUND, HF_INPROCESS_GRANT, true},
-    [HF_INPROCESS_READ] = {"read", HF_OP_INVENTORY_GET, HF_FOUND, HF_INPROCESS_READ, false},
+    [HF_INPROCESS_GRANT] = {"grant", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_GRANT, true, true},
+    [HF_INPROCESS_BURST] = {"grant-burst", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_BURST, true,
+                            false},
+    [HF_INPROCESS_REFUSE] = {"refuse", HF_OP_RESERVE, HF_SOLD_OUT, HF_INPROCESS_REFUSE, false,
+                             true},
+    [HF_INPROCESS_HOLD] = {"hold", HF_OP_HOLD, HF_GRANTED, HF_INPROCESS_HOLD, true, true},
+    [HF_INPROCESS_CONFIRM] = {"confirm", HF_OP_CONFIRM, HF_CONFIRMED, HF_INPROCESS_HOLD, true,
+                              true},
+    [HF_INPROCESS_CANCEL] = {"cancel", HF_OP_CANCEL, HF_CANCELLED, HF_INPROCESS_GRANT, true, true},
+    [HF_INPROCESS_LOOKUP] = {"lookup", HF_OP_RESERVATION_GET, HF_FOUND, HF_INPROCESS_GRANT, true,
+                             true},
+    [HF_INPROCESS_READ] = {"read", HF_OP_INVENTORY_GET, HF_FOUND, HF_INPROCESS_READ, false, false},
+    /* These two are no operations of the protocol. */
+    [HF_INPROCESS_EXPIRE] = {"expire", HF_OP_PING, HF_OK, HF_INPROCESS_HOLD, true, false},
+    [HF_INPROCESS_VIEW] = {"view", HF_OP_PING, HF_OK, HF_INPROCESS_VIEW, false, false},
 };
 
 bool hf_inprocess_parse(const char *text, enum hf_inprocess_job *job)
@@ -151,6 +163,30 @@ static uint32_t operate_burst(struct hf_inprocess_worker *worker, uint32_t count
     return granted;
 }
 
+/* What is due, `count` of it at most, as at the end of a worker's turn. Whatever is logged is an expiry:
+ * nobody else logs anything meanwhile. */
+static void expire_some(struct hf_inprocess_worker *worker, uint32_t count)
+{
+    const struct hf_ring *ring = worker->sink->ring;
+    uint64_t before = hf_load_relaxed(&ring->tail); /* relaxed, both: this thread alone moves it */
+    hf_engine_tick(&worker->actor, count);
+    worker->done += hf_load_relaxed(&ring->tail) - before;
+}
+
+static void view_some(struct hf_inprocess_worker *worker, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t number = number_of(worker, worker->done + i);
+        int32_t available = 0;
+        if (!hf_view_available(worker->view,
+                               1 + hf_spread_draw(&worker->spread, number, number * VIEW_STRIDE),
+                               &available) ||
+            available != HF_MAX_UNITS)
+            worker->wrong = HF_UNKNOWN_INVENTORY;
+    }
+    worker->done += count;
+}
+
 /* As hf_handler_prefetch() does for the frames behind the one at hand. Inlined: gcc takes a function that
  * only prefetches for one that does nothing. */
 static inline __attribute__((always_inline)) void
@@ -167,8 +203,16 @@ static inline __attribute__((always_inline)) void do_turn(struct hf_inprocess_wo
                                                           uint32_t count)
 {
     uint64_t until = worker->done + count;
+    if (worker->job == HF_INPROCESS_VIEW) {
+        view_some(worker, count);
+        return;
+    }
     hf_actor_enter(&worker->actor);
-    bool looks_ahead = worker->job != HF_INPROCESS_BURST && worker->job != HF_INPROCESS_READ;
+    if (worker->job == HF_INPROCESS_EXPIRE) {
+        expire_some(worker, count);
+        until = worker->done;
+    }
+    bool looks_ahead = jobs[worker->job].looks_up;
     for (uint64_t i = 0; looks_ahead && i < LOOK_AHEAD; i++)
         look_ahead(worker, worker->done + i);
     while (worker->done < until) {
@@ -220,7 +264,8 @@ static void take_turns(struct hf_inprocess_worker *worker)
     while (worker->done < worker->target && begin_ns < worker->end_ns && worker->wrong == 0) {
         uint64_t left = worker->target - worker->done, before = worker->done;
         uint32_t count = left < TURN_OPERATIONS ? (uint32_t)left : TURN_OPERATIONS;
-        worker->actor.now_ns = now_ns();
+        /* Holds to expire lapse in this moment: their time is over, however long they took to make. */
+        worker->actor.now_ns = now_ns() + (worker->job == HF_INPROCESS_EXPIRE ? HOLD_NS : 0);
         if (worker->measured)
             hf_inprocess_turn(worker, count);
         else
@@ -398,6 +443,15 @@ static int open_worker(struct hf_inprocess_worker *worker, struct hf_sink *sink,
     return result;
 }
 
+/* How many operations a worker is to do, if all workers have prepared so many. */
+static uint64_t target_of(const struct hf_inprocess_worker *worker, enum hf_inprocess_job job,
+                          uint64_t most, uint64_t prepared)
+{
+    if (job != HF_INPROCESS_EXPIRE)
+        return most;
+    return worker->number == 0 ? prepared : 0; /* one alone can tell what is its own */
+}
+
 /* What the job has to find is made, then it is done, then all is counted. 0 or an exit status. */
 static int do_job(struct hf_inprocess_worker *workers, const struct hf_inprocess_options *options,
                   enum hf_inprocess_job job, uint32_t round)
@@ -419,10 +473,10 @@ static int do_job(struct hf_inprocess_worker *workers, const struct hf_inprocess
             ? UINT64_MAX
             : hf_monotonic_now_ns() + (uint64_t)(options->seconds * (double)HF_NS_PER_S);
     for (uint32_t i = 0; i < options->threads; i++)
-        begin_stage(&workers[i], job, true, most, limit_ns);
+        begin_stage(&workers[i], job, true, target_of(&workers[i], job, most, expected), limit_ns);
     uint64_t wall_ns = run_all(workers, options->threads);
     uint64_t done = sum_done(workers, options->threads);
-    if (job == HF_INPROCESS_CANCEL)
+    if (job == HF_INPROCESS_CANCEL || job == HF_INPROCESS_EXPIRE)
         expected -= done;
     else if (what->prepare == job && what->makes)
         expected += done;
@@ -463,11 +517,18 @@ static int run_job(const struct hf_inprocess_options *options, enum hf_inprocess
         free(workers);
         return give_up(error);
     }
+    struct hf_view *view = NULL;
+    if (job == HF_INPROCESS_VIEW && hf_sink_view(sink, directory, &view, error) != 0) {
+        free(workers);
+        hf_sink_close(sink, directory);
+        return give_up(error);
+    }
     uint32_t opened = 0;
     int result = 0;
     for (; opened < options->threads && result == 0; opened++) {
         workers[opened].options = options;
         workers[opened].number = opened;
+        workers[opened].view = view;
         if (open_worker(&workers[opened], sink, error) != 0)
             return give_up(error); /* the process ends, and the sink with it */
     }
@@ -477,6 +538,8 @@ static int run_job(const struct hf_inprocess_options *options, enum hf_inprocess
         free(workers[i].entries);
     }
     free(workers);
+    if (view != NULL)
+        hf_view_close(view);
     if (hf_sink_close(sink, directory) != 0)
         return give_up("the log could not be closed");
     return result;

@@ -30,7 +30,9 @@
     X(CONFIRM, "confirm", "one hold is confirmed")                                                 \
     X(CANCEL, "cancel", "one reservation is cancelled")                                            \
     X(LOOKUP, "lookup", "one reservation is looked up")                                            \
-    X(READ, "read", "the availability of one inventory is read")
+    X(READ, "read", "the availability of one inventory is read")                                   \
+    X(EXPIRE, "expire", "one hold lapses, and is expired: by the first thread alone")              \
+    X(VIEW, "view", "the same as read, from shared memory, as another process would")
 
 enum hf_inprocess_job {
 #define X(name, text, meaning) HF_INPROCESS_##name,

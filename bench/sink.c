@@ -95,6 +95,30 @@ int hf_sink_open(struct hf_sink **opened, const char *directory, uint32_t max_in
     return 0;
 }
 
+/* A link in a directory that is there for as long as it takes to open it. */
+static int view_dropped(struct hf_sink *sink, struct hf_view **view)
+{
+    char directory[] = "/tmp/holdfast-view-XXXXXX";
+    if (mkdtemp(directory) == NULL)
+        return -errno;
+    struct hf_region *region = &sink->bare_engine.region;
+    int result = hf_region_publish(region, directory);
+    if (result == 0)
+        result = hf_view_open(directory, view);
+    hf_region_unpublish(region);
+    rmdir(directory);
+    return result;
+}
+
+int hf_sink_view(struct hf_sink *sink, const char *directory, struct hf_view **view,
+                 char error[HF_LOG_ERROR_BYTES])
+{
+    int result = sink->store != NULL ? hf_view_open(directory, view) : view_dropped(sink, view);
+    if (result != 0)
+        snprintf(error, HF_LOG_ERROR_BYTES, "cannot open the view: %s", strerror(-result));
+    return result;
+}
+
 /* The files of one log: all in the directory itself. */
 static void remove_directory(const char *path)
 {

@@ -11,6 +11,7 @@
 #define HF_BENCH_SINK_H
 
 #include "engine/store.h"
+#include "holdfast/view.h"
 #include "wal/io_uring.h"
 
 struct hf_sink {
@@ -35,6 +36,11 @@ struct hf_drain {
 /* `directory` is made, or NULL: the log is dropped. 0, or -errno with a line in `error`. */
 int hf_sink_open(struct hf_sink **sink, const char *directory, uint32_t max_inventories,
                  uint32_t max_reservations, char error[HF_LOG_ERROR_BYTES]);
+
+/* Attaches to its engine as another process would, through its memory file; `directory` as above. To be
+ * closed by the caller, hf_view_close(). 0, or -errno with a line in `error`. */
+int hf_sink_view(struct hf_sink *sink, const char *directory, struct hf_view **view,
+                 char error[HF_LOG_ERROR_BYTES]);
 
 /* All drains and actors are closed, and what was logged is settled. Removes the directory. 0 or
  * -errno. */

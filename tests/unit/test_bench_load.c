@@ -488,7 +488,7 @@ Test(bench_alone, in_process_every_job_does_what_it_is_told)
             json_decref(row);
             rows++;
         }
-        cr_expect_eq(rows, 8);
+        cr_expect_eq(rows, 10);
     }
 }
 
@@ -496,11 +496,14 @@ Test(bench_alone, in_process_with_a_disk_leaves_nothing_behind)
 {
     char data[HF_DIRECTORY_TEXT_BYTES];
     cr_assert_eq(hf_directory_make(data), 0);
-    int status = RUN(NULL, "--in-process", "--operations", "20000", "--threads", "2",
-                     "--durability", "disk", "--data", data, "--job", "grant,cancel", "--csv");
+    int status =
+        RUN(NULL, "--in-process", "--operations", "20000", "--threads", "2", "--durability", "disk",
+            "--data", data, "--job", "grant,cancel,expire,view", "--csv");
     cr_expect_eq(status, 0, "%s", output);
     cr_expect(strstr(output, "\ngrant,2,disk,1,40000,"), "%s", output);
     cr_expect(strstr(output, "\ncancel,2,disk,1,40000,"), "%s", output);
+    cr_expect(strstr(output, "\nexpire,2,disk,1,40000,"), "%s", output);
+    cr_expect(strstr(output, "\nview,2,disk,1,40000,"), "%s", output);
     cr_expect_eq(count_entries(data), 0);
     hf_directory_remove(data);
 }
