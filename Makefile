@@ -223,8 +223,9 @@ run: all ## start the server in the foreground: data in ./data, 127.0.0.1:7411
 demo: all ## the founding story on a real server: 500 places, 1000 people, two crashes
 	@$(BUILD)/holdfast-demo --server-program $(BUILD)/holdfastd --wal-program $(BUILD)/holdfast-wal
 
-bench: all ## a short load on a server of its own
-	@bench/run $(BUILD)
+bench: all ## our own figures in two minutes, beside those that were kept (KEEP=1: keep these)
+	@tools/setup bench || true # without valgrind, instructions are left out
+	@bench/run $(BUILD) $(if $(KEEP),--keep)
 
 bench-recovery: all ## how long a crash lasts: Holdfast and others after BOOKINGS (BOOKINGS=1000000)
 	@tools/setup peers
