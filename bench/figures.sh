@@ -382,7 +382,7 @@ measure_open_loop() {
     local full=$1 percent line name
     for percent in 25 50 75 90; do
         start_server
-        line=$(load --server "$address" --connections 50 --seconds "$open_loop_seconds" \
+        line=$(load --server "$address" --connections 8 --seconds "$open_loop_seconds" \
             --warmup "$open_loop_warmup" --rate "$(divide "$((${full%.*} * percent))" 100 0)")
         stop_server
         for name in p50 p99 p999 max; do
