@@ -238,6 +238,8 @@ static int posix_free_bytes(struct hf_io *io, const char *directory, uint64_t *b
     (void)io;
     if (statvfs(directory, &status) != 0)
         return -errno;
+    if (status.f_blocks == 0)
+        return -EOPNOTSUPP; /* as in memory without a bound: it does not say */
     /* What is reserved for root is there for us if that is who we are. */
     *bytes = (geteuid() == 0 ? status.f_bfree : status.f_bavail) * status.f_frsize;
     return 0;

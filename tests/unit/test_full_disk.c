@@ -301,12 +301,21 @@ static unsigned extend(void)
 }
 
 /* Extends the hold until the log has come to this segment, waiting whenever the disk is full. Returns
- * how often it was. */
+ * how often it was. A log whose newest snapshot tells all that it holds has nothing to make another one
+ * of, and releases no more: then somebody has to make room for one segment. */
 static unsigned extend_until(uint64_t segment)
 {
-    uint64_t deadline_ns = hf_monotonic_now_ns() + 2 * PATIENCE_NS;
+    uint64_t deadline_ns = hf_monotonic_now_ns() + 2 * PATIENCE_NS, moved_ns = 0, active = 0;
     unsigned waited = 0;
     while (status().active_segment < segment) {
+        uint64_t now_ns = hf_monotonic_now_ns();
+        if (status().active_segment != active) {
+            active = status().active_segment;
+            moved_ns = now_ns;
+        } else if (now_ns - moved_ns > 3 * HF_NS_PER_S) {
+            cr_assert_eq(hf_loop_disk_leave(&disk, MIB + 512 * 1024), 0);
+            moved_ns = now_ns;
+        }
         cr_assert_lt(hf_monotonic_now_ns(), deadline_ns, "segment %llu of %llu",
                      (unsigned long long)status().active_segment, (unsigned long long)segment);
         for (int i = 0; i < 50; i++) {
