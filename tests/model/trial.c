@@ -1,5 +1,5 @@
 /* A trial of a subject: see trial.h. */
-#include "tests/model/trial.h"
+#include "tests/model/trial_private.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -9,50 +9,10 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-#define MAX_OVERDUE      8 /* reservations of a request whose retention may end while it is decided */
-#define MAX_RESERVATIONS 2048u
-#define EXPIRY_LAG_NS    (2 * HF_NS_PER_MS) /* a lapsed unit can be had again within */
-#define VERSION_MASK     ((1u << 31) - 1)
-#define CHANGES_MAX      (2 * HF_MAX_BATCH_LINES)
-
-/* What the server chose. */
-struct symbol {
-    struct hf_id symbol, id;
-};
-
-/* An inventory as it was last read. */
-struct seen {
-    bool seen;
-    struct hf_inventory inventory;
-    struct hf_settings settings;
-};
-
-struct hf_trial {
-    const struct hf_subject *subject;
-    void *engine;
-    struct hf_world *world;
-    struct hf_coverage *coverage;
-    FILE *out;
-    uint64_t retain_ns;
-    uint64_t now_ns;
-    uint64_t started_ns; /* the newest crash was then */
-    char error[600];
-
-    struct symbol *symbols;
-    uint32_t symbol_count, symbol_room;
-
-    /* For each LSN since the checkpoint: where the journal of the model stood after it; for the
-     * first ones of a chain, before it. */
-    uint64_t first_lsn, next_lsn;
-    size_t *marks;
-    uint64_t mark_room;
-
-    struct seen seen[HF_WORLD_INVENTORIES];
-    struct hf_line lines[HF_MAX_BATCH_LINES + 1]; /* of the request under way, symbols resolved */
-    struct hf_answer answer;
-    struct hf_chosen_ids chosen;
-    struct hf_expectation expected;
-};
+#define MAX_OVERDUE   8 /* reservations of a request whose retention may end while it is decided */
+#define EXPIRY_LAG_NS (2 * HF_NS_PER_MS) /* a lapsed unit can be had again within */
+#define VERSION_MASK  ((1u << 31) - 1)
+#define CHANGES_MAX   (2 * HF_MAX_BATCH_LINES)
 
 struct hf_trial *hf_trial_open(const struct hf_subject *subject, unsigned mistake, uint64_t seed,
                                uint64_t retain_ns, struct hf_coverage *coverage, FILE *out)
@@ -64,11 +24,11 @@ struct hf_trial *hf_trial_open(const struct hf_subject *subject, unsigned mistak
     trial->out = out;
     trial->retain_ns = retain_ns;
     trial->first_lsn = trial->next_lsn = 1;
-    trial->world = hf_world_open(HF_WORKLOAD_INVENTORIES, MAX_RESERVATIONS);
+    trial->world = hf_world_open(HF_WORKLOAD_INVENTORIES, HF_TRIAL_MAX_RESERVATIONS);
     trial->engine = subject->open(&(struct hf_subject_options){
         .threads = 1,
         .max_inventories = HF_WORKLOAD_INVENTORIES,
-        .max_reservations = MAX_RESERVATIONS,
+        .max_reservations = HF_TRIAL_MAX_RESERVATIONS,
         .retain_ns = retain_ns,
         .seed = seed,
         .mistake = mistake,
@@ -98,10 +58,7 @@ const struct hf_world *hf_trial_world(const struct hf_trial *trial)
 
 /* ---- what is said ---- */
 
-static const char *wrong(struct hf_trial *trial, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static const char *wrong(struct hf_trial *trial, const char *format, ...)
+const char *hf_trial_wrong(struct hf_trial *trial, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -110,8 +67,8 @@ static const char *wrong(struct hf_trial *trial, const char *format, ...)
     return trial->error;
 }
 
-static void print_reservation(const struct hf_trial *trial, const char *before,
-                              const struct hf_reservation *reservation)
+void hf_trial_print_reservation(const struct hf_trial *trial, const char *before,
+                                const struct hf_reservation *reservation)
 {
     if (trial->out == NULL)
         return;
@@ -135,7 +92,7 @@ static void note_symbol(struct hf_trial *trial, const struct hf_id *symbol, cons
         trial->symbols = realloc(trial->symbols, trial->symbol_room * sizeof *trial->symbols);
         HF_CHECK(trial->symbols);
     }
-    trial->symbols[trial->symbol_count++] = (struct symbol){*symbol, *id};
+    trial->symbols[trial->symbol_count++] = (struct hf_trial_symbol){*symbol, *id};
 }
 
 /* Newest first: most of what is spoken of is new. */
@@ -159,7 +116,7 @@ struct hf_id hf_trial_symbol_of(const struct hf_trial *trial, const struct hf_id
 
 /* ---- what the server may have forgotten ---- */
 
-static bool retention_is_over(const struct hf_trial *trial, const struct hf_reservation *one)
+bool hf_trial_retention_is_over(const struct hf_trial *trial, const struct hf_reservation *one)
 {
     return hf_state_is_final(one->state) && trial->now_ns >= one->changed_at_ns + trial->retain_ns;
 }
@@ -168,13 +125,13 @@ static bool retention_is_over(const struct hf_trial *trial, const struct hf_rese
  * A reservation that was made from a lapsed hold tells that hold's id for as long as the hold is
  * kept. After its retention the server may have forgotten it or not.
  */
-static void loosen_link(const struct hf_trial *trial, struct hf_reservation *expected,
-                        const struct hf_reservation *actual)
+void hf_trial_loosen_link(const struct hf_trial *trial, struct hf_reservation *expected,
+                          const struct hf_reservation *actual)
 {
     const struct hf_world_reservation *old = hf_world_find_any(trial->world, &expected->linked_id);
     /* Its id may be another's by now. */
     bool kept = old && !old->forgotten && old->now.made_at_ns < expected->made_at_ns &&
-                !retention_is_over(trial, &old->now);
+                !hf_trial_retention_is_over(trial, &old->now);
     if (!kept && hf_id_is_zero(&actual->linked_id))
         expected->linked_id = actual->linked_id;
 }
@@ -214,8 +171,8 @@ static struct reading read_log(struct hf_trial *trial)
 static const char *check_lsn(struct hf_trial *trial, const struct hf_image *image)
 {
     if (image->lsn != trial->next_lsn)
-        return wrong(trial, "LSN %" PRIu64 " was logged instead of %" PRIu64, image->lsn,
-                     trial->next_lsn);
+        return hf_trial_wrong(trial, "LSN %" PRIu64 " was logged instead of %" PRIu64, image->lsn,
+                              trial->next_lsn);
     trial->next_lsn++;
     return NULL;
 }
@@ -244,12 +201,12 @@ static const char *follow_image(struct hf_trial *trial, const struct hf_image *i
     const struct hf_reservation *reservation = &image->reservation;
     const char *error = hf_reference_follow(trial->world, trial->now_ns, reservation,
                                             (enum hf_reason)image->notes.reason);
-    print_reservation(trial, "    by itself: ", reservation);
+    hf_trial_print_reservation(trial, "    by itself: ", reservation);
     if (error) {
         const struct hf_world_reservation *one = hf_world_find(trial->world, &reservation->id);
         if (one)
-            print_reservation(trial, "    the model has: ", &one->now);
-        return wrong(trial, "the server %s", error);
+            hf_trial_print_reservation(trial, "    the model has: ", &one->now);
+        return hf_trial_wrong(trial, "the server %s", error);
     }
     hf_world_note_lsn(trial->world, &reservation->id, image->lsn);
     count_followed(trial, image);
@@ -279,7 +236,7 @@ static bool take_change(const struct hf_trial *trial, struct hf_reservation *cha
 {
     for (uint32_t i = 0; i < *count; i++) {
         struct hf_reservation change = changes[i];
-        loosen_link(trial, &change, image);
+        hf_trial_loosen_link(trial, &change, image);
         if (hf_compare_reservations(&change, image) == NULL) {
             changes[i] = changes[--*count];
             return true;
@@ -309,17 +266,17 @@ static const char *read_own_changes(struct hf_trial *trial, struct reading *read
         if (image->kind == HF_IMAGE_INVENTORY) {
             inventories++;
         } else if (!take_change(trial, changes, &count, &image->reservation)) {
-            print_reservation(trial, "    logged: ", &image->reservation);
-            return wrong(trial, "a change was logged that the request does not make");
+            hf_trial_print_reservation(trial, "    logged: ", &image->reservation);
+            return hf_trial_wrong(trial, "a change was logged that the request does not make");
         } else {
             hf_world_note_lsn(trial->world, &image->reservation.id, image->lsn);
         }
     }
     if (count != 0) {
-        print_reservation(trial, "    not logged: ", &changes[0]);
-        return wrong(trial, "%u changes of the request were not logged", count);
+        hf_trial_print_reservation(trial, "    not logged: ", &changes[0]);
+        return hf_trial_wrong(trial, "%u changes of the request were not logged", count);
     }
-    return inventories > 1 ? wrong(trial, "an inventory was logged twice") : NULL;
+    return inventories > 1 ? hf_trial_wrong(trial, "an inventory was logged twice") : NULL;
 }
 
 /* Nothing but what the server did by itself is left, and nobody waits for units that are free. */
@@ -329,7 +286,7 @@ static const char *finish_reading(struct hf_trial *trial, struct reading *readin
     if (error)
         return error;
     if (reading->next != reading->count)
-        return wrong(trial, "a request's change was logged that no request made");
+        return hf_trial_wrong(trial, "a request's change was logged that no request made");
     if (is_behind(trial))
         return NULL;
     for (uint32_t i = 0; i < hf_world_inventory_count(trial->world); i++) {
@@ -339,9 +296,10 @@ static const char *finish_reading(struct hf_trial *trial, struct reading *readin
             hf_reference_next_offer(trial->world, inventory_id, &dropped);
         if (next == NULL)
             continue;
-        print_reservation(trial, "    waits: ", &next->now);
-        return wrong(trial, "units of inventory %" PRIu64 " are free, and nobody offered them",
-                     inventory_id);
+        hf_trial_print_reservation(trial, "    waits: ", &next->now);
+        return hf_trial_wrong(trial,
+                              "units of inventory %" PRIu64 " are free, and nobody offered them",
+                              inventory_id);
     }
     return NULL;
 }
@@ -354,7 +312,7 @@ static void ask(struct hf_trial *trial, const struct hf_request *request)
 }
 
 /* A read whose answer is not looked at by itself; what the server does by it is followed. */
-static const char *ask_and_follow(struct hf_trial *trial, const struct hf_request *request)
+const char *hf_trial_ask_and_follow(struct hf_trial *trial, const struct hf_request *request)
 {
     ask(trial, request);
     struct reading reading = read_log(trial);
@@ -362,27 +320,27 @@ static const char *ask_and_follow(struct hf_trial *trial, const struct hf_reques
 }
 
 /* Versions differ when what is shown differs, and only then if nothing was touched. */
-static const char *check_version(struct hf_trial *trial, const struct hf_inventory *read)
+const char *hf_trial_check_version(struct hf_trial *trial, const struct hf_inventory *read)
 {
     const struct hf_world_inventory *known =
         hf_world_find_inventory(trial->world, read->inventory_id);
     uint32_t place = 0;
     while (hf_world_inventory(trial->world, place) != known)
         place++;
-    struct seen *seen = &trial->seen[place];
+    struct hf_trial_seen *seen = &trial->seen[place];
     /* What found no room in the log may have made one, and gone no further. */
     if (known->version_known && known->version != read->version && !is_behind(trial))
-        return wrong(trial,
-                     "nothing of inventory %" PRIu64 " changed, but its version did: %u to %u",
-                     read->inventory_id, known->version, read->version);
+        return hf_trial_wrong(
+            trial, "nothing of inventory %" PRIu64 " changed, but its version did: %u to %u",
+            read->inventory_id, known->version, read->version);
     bool differs = seen->inventory.available != read->available ||
                    seen->inventory.flags != read->flags ||
                    seen->inventory.capacity != read->capacity ||
                    memcmp(&seen->settings, &known->settings, sizeof seen->settings) != 0;
     if (seen->seen && differs && seen->inventory.version == read->version)
-        return wrong(trial, "inventory %" PRIu64 " changed, but its version %u did not",
-                     read->inventory_id, read->version);
-    *seen = (struct seen){true, *read, known->settings};
+        return hf_trial_wrong(trial, "inventory %" PRIu64 " changed, but its version %u did not",
+                              read->inventory_id, read->version);
+    *seen = (struct hf_trial_seen){true, *read, known->settings};
     hf_world_note_version(trial->world, read->inventory_id, read->version);
     return NULL;
 }
@@ -391,20 +349,20 @@ static const char *learn_version(struct hf_trial *trial, uint64_t inventory_id)
 {
     const struct hf_request request = {.operation = HF_OP_INVENTORY_GET,
                                        .inventory_id = inventory_id};
-    const char *error = ask_and_follow(trial, &request);
+    const char *error = hf_trial_ask_and_follow(trial, &request);
     if (error || trial->answer.reply.result != HF_FOUND)
         return error;
-    return check_version(trial, &trial->answer.reply.inventory);
+    return hf_trial_check_version(trial, &trial->answer.reply.inventory);
 }
 
 /* What was kept long enough is there or not, as the server likes: looks. */
 static const char *learn_if_forgotten(struct hf_trial *trial, const struct hf_id *id)
 {
     const struct hf_world_reservation *one = hf_world_find_any(trial->world, id);
-    if (one == NULL || !retention_is_over(trial, &one->now))
+    if (one == NULL || !hf_trial_retention_is_over(trial, &one->now))
         return NULL;
     const struct hf_request request = {.operation = HF_OP_RESERVATION_GET, .id = *id};
-    const char *error = ask_and_follow(trial, &request);
+    const char *error = hf_trial_ask_and_follow(trial, &request);
     if (error)
         return error;
     bool forgotten = trial->answer.reply.result == HF_NOT_FOUND;
@@ -517,8 +475,8 @@ static void loosen_links(struct hf_trial *trial)
         const struct hf_reservation *actual = reply->entries && i < reply->count
                                                   ? &reply->entries[i].reservation
                                                   : &reply->reservation;
-        loosen_link(trial, &entry->reservation, actual);
-        loosen_link(trial, &entry->settled, actual);
+        hf_trial_loosen_link(trial, &entry->reservation, actual);
+        hf_trial_loosen_link(trial, &entry->settled, actual);
     }
 }
 
@@ -527,13 +485,13 @@ static const char *check_reservation_lsn(struct hf_trial *trial, const struct hf
 {
     const struct hf_world_reservation *one = hf_world_find(trial->world, &told->id);
     if (trial->answer.wait_for_lsn < told->lsn)
-        return wrong(trial,
-                     "ACK-AFTER-COMMIT: the answer tells of LSN %" PRIu64 ", but waits for %" PRIu64
-                     " only",
-                     told->lsn, trial->answer.wait_for_lsn);
+        return hf_trial_wrong(trial,
+                              "ACK-AFTER-COMMIT: the answer tells of LSN %" PRIu64
+                              ", but waits for %" PRIu64 " only",
+                              told->lsn, trial->answer.wait_for_lsn);
     if (one && one->now.sequence == told->sequence && one->now.lsn != told->lsn)
-        return wrong(trial, "the answer says LSN %" PRIu64 ", the log says %" PRIu64, told->lsn,
-                     one->now.lsn);
+        return hf_trial_wrong(trial, "the answer says LSN %" PRIu64 ", the log says %" PRIu64,
+                              told->lsn, one->now.lsn);
     return NULL;
 }
 
@@ -557,12 +515,12 @@ static const char *check_refusal(struct hf_trial *trial, const struct hf_request
         return NULL;
     if (hf_reference_refuses_early(trial->world, trial->now_ns, request, &trial->chosen,
                                    trial->expected.result))
-        return wrong(trial, "%s was refused, but lapsed holds would satisfy it",
-                     hf_result_name(trial->expected.result));
+        return hf_trial_wrong(trial, "%s was refused, but lapsed holds would satisfy it",
+                              hf_result_name(trial->expected.result));
     return NULL;
 }
 
-static const char *check_answer(struct hf_trial *trial, const struct hf_request *request)
+const char *hf_trial_check_answer(struct hf_trial *trial, const struct hf_request *request)
 {
     const struct hf_reply *reply = &trial->answer.reply;
     loosen_links(trial);
@@ -580,9 +538,9 @@ static const char *check_answer(struct hf_trial *trial, const struct hf_request 
             fputs("    expected: ", trial->out);
             hf_print_expectation(trial->out, &trial->expected);
         }
-        return wrong(trial, "the answer is %s, expected is %s: %s differs",
-                     hf_result_name(reply->result), hf_result_name(trial->expected.result),
-                     difference);
+        return hf_trial_wrong(trial, "the answer is %s, expected is %s: %s differs",
+                              hf_result_name(reply->result), hf_result_name(trial->expected.result),
+                              difference);
     }
     const char *error = check_lsns(trial);
     return error ? error : check_refusal(trial, request);
@@ -640,7 +598,7 @@ static unsigned find_overdue(const struct hf_trial *trial, const struct hf_reque
             for (unsigned k = 0; k < count; k++)
                 known = known || overdue[k] == found[j];
             if (count < MAX_OVERDUE && found[j] && !known &&
-                retention_is_over(trial, &found[j]->now))
+                hf_trial_retention_is_over(trial, &found[j]->now))
                 overdue[count++] = found[j];
         }
     }
@@ -697,11 +655,11 @@ static const char *check_versions(struct hf_trial *trial, const struct hf_reques
     const struct hf_world_inventory *inventory =
         hf_world_find_inventory(trial->world, request->inventory_id);
     if (trial->expected.tells_inventory)
-        return check_version(trial, &reply->inventory);
+        return hf_trial_check_version(trial, &reply->inventory);
     if (reply->result == HF_VERSION_MISMATCH && request->operation != HF_OP_BATCH &&
         inventory->version_known && !is_behind(trial) && inventory->version != reply->version)
-        return wrong(trial, "VERSION_MISMATCH tells version %u, but it is %u", reply->version,
-                     inventory->version);
+        return hf_trial_wrong(trial, "VERSION_MISMATCH tells version %u, but it is %u",
+                              reply->version, inventory->version);
     return NULL;
 }
 
@@ -751,152 +709,14 @@ static const char *do_request(struct hf_trial *trial, const struct hf_step *step
         read_error = finish_reading(trial, &reading);
     hf_reference_note_settled(trial->world, &trial->expected);
     /* A wrong answer says more than a wrong log. */
-    error = check_answer(trial, &request);
+    error = hf_trial_check_answer(trial, &request);
     if (error || (error = read_error) || (error = check_versions(trial, &request)))
         return error;
     note_symbols(trial, step, &request);
     count_request(trial, &request);
     if ((error = hf_world_broken(trial->world, mark)))
-        return wrong(trial, "the model itself is broken: %s", error);
+        return hf_trial_wrong(trial, "the model itself is broken: %s", error);
     return NULL;
-}
-
-/* ---- the whole state ---- */
-
-static bool passes(const struct hf_reservation_filter *filter, const struct hf_reservation *one)
-{
-    return (!(filter->filters & HF_FILTER_INVENTORY) ||
-            filter->inventory_id == one->inventory_id) &&
-           (!(filter->filters & HF_FILTER_CUSTOMER) || filter->customer_id == one->customer_id) &&
-           (filter->states == 0 || (filter->states >> one->state & 1)) &&
-           one->made_at_ns >= filter->made_from_ns &&
-           (filter->made_before_ns == 0 || one->made_at_ns < filter->made_before_ns);
-}
-
-/* One that was listed, against the model; `listed` counts those that the model has. */
-static const char *compare_listed(struct hf_trial *trial,
-                                  const struct hf_reservation_filter *filter,
-                                  const struct hf_reservation *listed, uint32_t *count)
-{
-    const struct hf_world_reservation *one = hf_world_find_any(trial->world, &listed->id);
-    if (!passes(filter, listed))
-        return wrong(trial, "RESERVATION_LIST lists one that its filter does not let pass");
-    if (one == NULL && retention_is_over(trial, listed))
-        return NULL; /* dropped from the model, and back from the log */
-    if (one && one->forgotten)
-        hf_world_note_forgotten(trial->world, &listed->id, false);
-    struct hf_reservation expected = one ? one->now : *listed;
-    loosen_link(trial, &expected, listed);
-    const char *difference = one ? hf_compare_reservations(&expected, listed) : "that it is there";
-    if (difference == NULL) {
-        ++*count;
-        return NULL;
-    }
-    print_reservation(trial, "    listed: ", listed);
-    if (one)
-        print_reservation(trial, "    the model has: ", &one->now);
-    return wrong(trial, "RESERVATION_LIST and the model differ: %s", difference);
-}
-
-static bool is_listed(const struct hf_reservation *listed, uint32_t count, const struct hf_id *id)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (hf_id_equal(&listed[i].id, id))
-            return true;
-    }
-    return false;
-}
-
-/* Who of the model was not listed was forgotten, or is missing. */
-static const char *compare_missing(struct hf_trial *trial,
-                                   const struct hf_reservation_filter *filter,
-                                   const struct hf_reservation *listed, uint32_t count)
-{
-    for (uint32_t i = 0; i < hf_world_reservation_count(trial->world); i++) {
-        const struct hf_world_reservation *one = hf_world_reservation(trial->world, i);
-        if (one->forgotten || !passes(filter, &one->now) || is_listed(listed, count, &one->now.id))
-            continue;
-        if (!retention_is_over(trial, &one->now)) {
-            print_reservation(trial, "    missing: ", &one->now);
-            return wrong(trial, "RESERVATION_LIST leaves one out");
-        }
-        hf_world_note_forgotten(trial->world, &one->now.id, true);
-    }
-    return NULL;
-}
-
-static const char *compare_reservations(struct hf_trial *trial,
-                                        const struct hf_reservation_filter *filter)
-{
-    static struct hf_reservation listed[2 * MAX_RESERVATIONS];
-    struct hf_request request = {.operation = HF_OP_RESERVATION_LIST, .filter = *filter};
-    uint32_t count = 0, known = 0;
-    do {
-        request.limit = 1 + (count * 7 + trial->symbol_count) % HF_MAX_BATCH_LINES;
-        const char *error = ask_and_follow(trial, &request);
-        const struct hf_reply *reply = &trial->answer.reply;
-        if (error)
-            return error;
-        if (reply->result != HF_FOUND || reply->count > request.limit)
-            return wrong(trial, "RESERVATION_LIST answers %s with %u entries",
-                         hf_result_name(reply->result), reply->count);
-        HF_CHECK(count + reply->count <= 2 * MAX_RESERVATIONS);
-        for (uint32_t i = 0; i < reply->count; i++) {
-            const struct hf_reservation *one = &reply->entries[i].reservation;
-            if (is_listed(listed, count, &one->id))
-                return wrong(trial, "RESERVATION_LIST lists one twice");
-            if ((error = compare_listed(trial, filter, one, &known)))
-                return error;
-            listed[count++] = *one;
-        }
-        request.filter.cursor = reply->next;
-    } while (request.filter.cursor != 0);
-    return compare_missing(trial, filter, listed, count);
-}
-
-static const char *compare_inventories(struct hf_trial *trial)
-{
-    for (uint32_t i = 0; i < hf_world_inventory_count(trial->world); i++) {
-        const struct hf_request request = {
-            .operation = HF_OP_INVENTORY_SETTINGS,
-            .inventory_id = hf_world_inventory(trial->world, i)->inventory_id,
-        };
-        const char *error = ask_and_follow(trial, &request);
-        if (error)
-            return error;
-        hf_reference_execute(trial->world, trial->now_ns, &request, &trial->chosen, false,
-                             &trial->expected);
-        if ((error = check_answer(trial, &request)) ||
-            (error = check_version(trial, &trial->answer.reply.inventory)))
-            return error;
-    }
-    return NULL;
-}
-
-/* Everything, and then what some filter lets pass. */
-static const char *compare_state(struct hf_trial *trial, uint32_t dice)
-{
-    struct hf_reservation_filter filter = {0};
-    const char *error = compare_inventories(trial);
-    if (error || (error = compare_reservations(trial, &filter)))
-        return error;
-    if (dice & 1) {
-        filter.filters |= HF_FILTER_INVENTORY;
-        filter.inventory_id = 1 + (dice >> 8) % 5;
-    }
-    if (dice & 2) {
-        filter.filters |= HF_FILTER_CUSTOMER;
-        filter.customer_id = 1 + (dice >> 12) % 5;
-    }
-    if (dice & 4)
-        filter.states = dice >> 16 & 0x7e;
-    if (dice & 8)
-        filter.made_from_ns = trial->now_ns - (dice >> 4);
-    if (dice & 16)
-        filter.made_before_ns = trial->now_ns - (dice >> 12);
-    if (trial->coverage)
-        trial->coverage->comparisons++;
-    return compare_reservations(trial, &filter);
 }
 
 /* ---- time, and crashes ---- */
@@ -913,8 +733,8 @@ static const char *do_tick(struct hf_trial *trial)
         uint64_t due_ns =
             now->deadline_ns > trial->started_ns ? now->deadline_ns : trial->started_ns;
         if (now->state == HF_STATE_HELD && trial->now_ns >= due_ns + EXPIRY_LAG_NS) {
-            print_reservation(trial, "    still held: ", now);
-            return wrong(trial, "a hold stands more than 2 ms after its deadline");
+            hf_trial_print_reservation(trial, "    still held: ", now);
+            return hf_trial_wrong(trial, "a hold stands more than 2 ms after its deadline");
         }
     }
     return NULL;
@@ -952,7 +772,7 @@ static const char *go_on(struct hf_trial *trial, uint64_t next_lsn, uint32_t dic
         trial->coverage->crashes++;
     struct reading reading = read_log(trial);
     const char *error = finish_reading(trial, &reading);
-    return error ? error : compare_state(trial, dice);
+    return error ? error : hf_trial_compare_state(trial, dice);
 }
 
 static const char *do_crash(struct hf_trial *trial, uint32_t dice)
@@ -965,15 +785,15 @@ static const char *do_crash(struct hf_trial *trial, uint32_t dice)
 const char *hf_trial_restarted(struct hf_trial *trial, uint64_t lsn, uint64_t now_ns, uint32_t dice)
 {
     if (lsn + 1 < trial->first_lsn || lsn >= trial->next_lsn)
-        return wrong(trial,
-                     "the log ends at LSN %" PRIu64 "; it held those up to %" PRIu64
-                     " at its last start, and got those up to %" PRIu64,
-                     lsn, trial->first_lsn - 1, trial->next_lsn - 1);
+        return hf_trial_wrong(trial,
+                              "the log ends at LSN %" PRIu64 "; it held those up to %" PRIu64
+                              " at its last start, and got those up to %" PRIu64,
+                              lsn, trial->first_lsn - 1, trial->next_lsn - 1);
     trial->now_ns = now_ns;
     go_back(trial, lsn);
     const char *error = go_on(trial, lsn + 1, dice);
     const char *broken = trial->subject->broken(trial->engine);
-    return broken ? wrong(trial, "%s", broken) : error;
+    return broken ? hf_trial_wrong(trial, "%s", broken) : error;
 }
 
 /* ---- a step ---- */
@@ -995,7 +815,7 @@ static const char *do_step(struct hf_trial *trial, const struct hf_step *step,
     case HF_STEP_CRASH:
         return do_crash(trial, step->dice);
     case HF_STEP_COMPARE:
-        return compare_state(trial, step->dice);
+        return hf_trial_compare_state(trial, step->dice);
     case HF_STEP_REQUEST:
         break;
     }
@@ -1008,5 +828,5 @@ const char *hf_trial_step(struct hf_trial *trial, const struct hf_step *step,
     const char *error = do_step(trial, step, lines);
     /* What it says of itself says more. */
     const char *broken = trial->subject->broken(trial->engine);
-    return broken ? wrong(trial, "%s", broken) : error;
+    return broken ? hf_trial_wrong(trial, "%s", broken) : error;
 }
