@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "engine/replay.h"
 #include "engine/state_hash.h"
+#include "tests/lib/log_replay.h"
 #include "wal/recovery.h"
 
 #define MAX_INVENTORIES  100
@@ -54,26 +55,6 @@ static void take_messages(char *text, size_t text_bytes)
     }
 }
 
-/* ---- what a store does with records ---- */
-
-static const char *replay_records(void *context, const uint8_t *records, uint32_t count,
-                                  uint32_t *fault)
-{
-    return hf_replay_apply_all(context, records, count, fault);
-}
-
-static const char *restore_records(void *context, const uint8_t *records, uint32_t count,
-                                   uint64_t log_time_ns, uint32_t *fault)
-{
-    return hf_replay_restore_all(context, records, count, log_time_ns, fault);
-}
-
-static const char *end_replay(void *context, uint64_t epoch)
-{
-    (void)epoch;
-    return hf_replay_finish(context);
-}
-
 static uint64_t state_hash(const struct hf_region *region, uint64_t log_time_ns)
 {
     struct hf_state_hash hash;
@@ -89,14 +70,8 @@ static uint64_t state_hash(const struct hf_region *region, uint64_t log_time_ns)
 
 static void recover(struct hf_attempt *attempt, struct hf_still *still, struct hf_replay *replay)
 {
-    const struct hf_log_options options = {
-        .directory = "DIR",
-        .io = &still->io,
-        .replay = replay_records,
-        .restore = restore_records,
-        .replay_end = end_replay,
-        .replay_context = replay,
-    };
+    struct hf_log_options options = {.directory = "DIR", .io = &still->io};
+    hf_log_replay_into(&options, replay);
     struct hf_log_recovery recovery = {0};
     struct hf_log_tail tail;
     struct hf_log_files files = {0};

@@ -1,6 +1,7 @@
 /* Programs under a test's control. See process.h. */
 #include "tests/lib/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -374,6 +375,18 @@ int hf_directory_make(char path[HF_DIRECTORY_TEXT_BYTES])
     if (length >= HF_DIRECTORY_TEXT_BYTES)
         return -ENAMETOOLONG;
     return mkdtemp(path) ? 0 : -errno;
+}
+
+unsigned hf_directory_entries(const char *path)
+{
+    unsigned count = 0;
+    DIR *entries = opendir(path);
+    const struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (entries != NULL)
+        closedir(entries);
+    return count;
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *position)

@@ -107,6 +107,9 @@ void hf_daemon_forget(struct hf_daemon *server);
  */
 int hf_directory_make(char path[HF_DIRECTORY_TEXT_BYTES]);
 
+/* How many entries a directory has, . and .. not counted; 0 if it cannot be read. */
+unsigned hf_directory_entries(const char *path);
+
 /* Removes a directory and all that is in it. 0, also if it does not exist; or -errno. */
 int hf_directory_remove(const char *path);
 

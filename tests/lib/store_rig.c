@@ -13,6 +13,7 @@
 #include "engine/request.h"
 #include "engine/units.h"
 #include "tests/lib/digest.h"
+#include "tests/lib/log_replay.h"
 #include "wal/segment_header.h"
 #include "wal/snapshot.h"
 
@@ -329,24 +330,6 @@ struct rebuilding {
     struct hf_replay replay;
 };
 
-static const char *replay_records(void *context, const uint8_t *records, uint32_t count,
-                                  uint32_t *fault)
-{
-    return hf_replay_apply_all(context, records, count, fault);
-}
-
-static const char *restore_records(void *context, const uint8_t *records, uint32_t count,
-                                   uint64_t log_time_ns, uint32_t *fault)
-{
-    return hf_replay_restore_all(context, records, count, log_time_ns, fault);
-}
-
-static const char *end_replay(void *context, uint64_t epoch)
-{
-    (void)epoch;
-    return hf_replay_finish(context);
-}
-
 static void begin_rebuilding(const struct hf_store_rig *rig, struct rebuilding *rebuilding)
 {
     uint64_t retain_ns =
@@ -397,18 +380,15 @@ int hf_store_rig_recover(struct hf_store_rig *rig, struct hf_memory_io *disk,
     static struct hf_log log; /* it is aligned */
     struct rebuilding rebuilding;
     begin_rebuilding(rig, &rebuilding);
-    const struct hf_log_options options = {
+    struct hf_log_options options = {
         .directory = rig->recovery_directory,
         .io = &disk->io,
         .segment_bytes = rig->options.segment_bytes,
         .ring_slots = rig->options.ring_slots,
         .manual = true,
         .on_failure = end_process,
-        .replay = replay_records,
-        .restore = restore_records,
-        .replay_end = end_replay,
-        .replay_context = &rebuilding.replay,
     };
+    hf_log_replay_into(&options, &rebuilding.replay);
     int result = hf_log_open(&log, &options, rig->text);
     if (result != 0) {
         hf_replay_close(&rebuilding.replay);

@@ -37,7 +37,7 @@ struct hf_sim_server_options {
     uint64_t snapshot_log_bytes;  /* UINT64_MAX: no snapshot but those that are asked for */
     uint32_t snapshot_copy_cells; /* 0: as is best */
     const char *archive_command;  /* or NULL */
-    /* Lets the log go on by one step. False: it cannot, for now. */
+    /* Lets the log go on by one step. False: it waits for something else. */
     bool (*progress)(void *context);
     void *context;
 };

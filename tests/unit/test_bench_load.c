@@ -1,7 +1,6 @@
 /* The load generator on servers: real ones, with every kind of work, in closed and open loops; and ones
  * that lie. And the engine in its own process. */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
@@ -458,17 +457,6 @@ Test(bench_alone, an_answer_to_nothing_that_was_asked_is_found_out)
 
 /* ---- in process ---- */
 
-static unsigned count_entries(const char *path)
-{
-    unsigned count = 0;
-    DIR *entries = opendir(path);
-    cr_assert(entries);
-    while (readdir(entries) != NULL)
-        count++;
-    closedir(entries);
-    return count - 2; /* . and .. */
-}
-
 /* Every job, by one and by two threads, does as many operations as it was told to, and rightly. */
 Test(bench_alone, in_process_every_job_does_what_it_is_told)
 {
@@ -504,7 +492,7 @@ Test(bench_alone, in_process_with_a_disk_leaves_nothing_behind)
     cr_expect(strstr(output, "\ncancel,2,disk,1,40000,"), "%s", output);
     cr_expect(strstr(output, "\nexpire,2,disk,1,40000,"), "%s", output);
     cr_expect(strstr(output, "\nview,2,disk,1,40000,"), "%s", output);
-    cr_expect_eq(count_entries(data), 0);
+    cr_expect_eq(hf_directory_entries(data), 0);
     hf_directory_remove(data);
 }
 

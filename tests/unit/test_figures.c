@@ -1,7 +1,6 @@
 /* `make bench`: that what it measures comes out, in a run that is too short to be worth anything; that of two
  * files of figures it tells which became too much worse, and nothing of files that are none. */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,17 +182,6 @@ Test(figures, bad_usage_is_told_and_ends_with_status_2)
 
 /* ---- measuring ---- */
 
-static unsigned count_entries(const char *path)
-{
-    unsigned count = 0;
-    DIR *entries = opendir(path);
-    cr_assert(entries);
-    while (readdir(entries) != NULL)
-        count++;
-    closedir(entries);
-    return count - 2; /* . and .. */
-}
-
 /* All that is measured without callgrind, in order, each with its kind. */
 static const char *const measured[][2] = {
     {"bytes_reservation", "B,bytes"},
@@ -271,7 +259,7 @@ Test(figures, a_quick_run_measures_all_and_fails_beside_a_file_with_fewer_bytes,
     cr_expect(strstr(output, "REGRESSION: bytes_reservation is "), "%s", output);
     cr_expect(strstr(output, "not measured now: instructions_grant"), "%s", output);
     expect_all_figures(path_of("figures"));
-    cr_expect_eq(count_entries(directory), 2, "more than two files are left");
+    cr_expect_eq(hf_directory_entries(directory), 2, "more than two files are left");
 }
 
 /* The directory has no programs in it. */

@@ -357,9 +357,8 @@ Test(flusher, without_room_on_the_disk_no_more_is_let_in_than_fits)
     close_log();
 }
 
-/* The last segment again, with a pause behind each record, in which it is attested: that takes a
- * place as well, and still what was let in fits. */
-Test(flusher, without_room_on_the_disk_what_is_let_in_fits_with_its_attestation)
+/* A log in its last segment, with a block in it: there is no room for another one. */
+static void open_in_last_segment(void)
 {
     open_log(HF_DURABILITY_DISK, 4);
     await_spare();
@@ -369,6 +368,13 @@ Test(flusher, without_room_on_the_disk_what_is_let_in_fits_with_its_attestation)
     complete(0, 0);
     append_and_flush(1);
     complete(0, 0);
+}
+
+/* The last segment again, with a pause behind each record, in which it is attested: that takes a
+ * place as well, and still what was let in fits. */
+Test(flusher, without_room_on_the_disk_what_is_let_in_fits_with_its_attestation)
+{
+    open_in_last_segment();
     for (int i = 0; i < 10000 && hf_segments_error(&segments) == 0; i++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     flush();
@@ -388,14 +394,7 @@ Test(flusher, without_room_on_the_disk_what_is_let_in_fits_with_its_attestation)
  * and goes on by itself. */
 Test(flusher, without_room_for_what_was_let_in_it_stands_still_and_goes_on)
 {
-    open_log(HF_DURABILITY_DISK, 4);
-    await_spare();
-    hf_memory_io_set_room(&memory, 2 * SEGMENT_BYTES);
-    fill_segment(HF_BLOCK_ALIGN_BYTES);
-    append_and_flush(31);
-    complete(0, 0);
-    append_and_flush(1);
-    complete(0, 0);
+    open_in_last_segment();
     uint32_t places = SEGMENT_BYTES / HF_BLOCK_ALIGN_BYTES - 2 - HF_KEPT_BLOCKS;
     for (uint32_t i = 0; i < places - 1; i++) {
         hf_ring_limit(&ring, UINT64_MAX); /* as if it had not been noticed yet */
