@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,11 @@ int hf_sink_open(struct hf_sink **opened, const char *directory, uint32_t max_in
 /* A link in a directory that is there for as long as it takes to open it. */
 static int view_dropped(struct hf_sink *sink, struct hf_view **view)
 {
-    char directory[] = "/tmp/holdfast-view-XXXXXX";
+    const char *parent = getenv("TMPDIR");
+    char directory[PATH_MAX];
+    /* A template of mkdtemp(). */
+    snprintf(directory, sizeof directory, "%s/holdfast-view-XXXXXX",
+             parent != NULL && parent[0] != '\0' ? parent : P_tmpdir);
     if (mkdtemp(directory) == NULL)
         return -errno;
     struct hf_region *region = &sink->bare_engine.region;

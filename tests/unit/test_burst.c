@@ -243,3 +243,44 @@ Test(burst, gives_cells_back)
     for (uint32_t number = 1; number <= 20; number++)
         cr_assert_eq(hf_rig_reserve(&rig, number, 1, 1, 1), HF_GRANTED);
 }
+
+/* A burst that gets nothing takes its cells from two stocks, and another actor has what lies between
+ * them: each goes back to where it came from, and no two reservations ever share one. */
+Test(burst, gives_cells_back_to_the_stock_they_are_of)
+{
+    enum { ALL = 20, A_STOCK = 32, ROUNDS = 3 };
+    struct hf_actor other;
+    struct hf_outcome outcome;
+    uint32_t number = 1;
+    hf_rig_close(&rig);
+    hf_rig_open_stocked(&rig, &(struct hf_rig_options){.max_reservations = RESERVATIONS}, 2, 1000);
+    cr_assert_eq(hf_rig_set_one(&rig, 2, HF_SET_SELL_LIMIT, ALL), HF_SET);
+    cr_assert_eq(hf_actor_init(&other, &rig.engine, &rig.ring), 0);
+    other.now_ns = rig.actor.now_ns;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        /* Ours is used up but for a few, and the next is the other's. */
+        while (rig.actor.allotment.end - rig.actor.allotment.next != 3)
+            cr_assert_eq(hf_rig_reserve(&rig, number++, 1, 1, 1), HF_GRANTED);
+        struct hf_reserve theirs = {
+            .id = hf_id_of_number(number++), .inventory_id = 1, .customer_id = 1, .qty = 1};
+        hf_actor_enter(&other);
+        for (uint32_t taken = 0; taken == 0 || other.allotment.next != other.allotment.end;
+             taken++) {
+            hf_engine_reserve(&other, &theirs, &outcome);
+            cr_assert_eq(outcome.result, HF_GRANTED);
+            theirs.id = hf_id_of_number(number++);
+        }
+        hf_actor_exit(&other);
+        hf_rig_drain(&rig);
+        for (uint32_t i = 0; i < 16; i++)
+            ask(i, 100000 + i, 2, ALL); /* all there is: never as a burst */
+        cr_assert_eq(burst(16), 0);
+        for (uint32_t i = 0; i < 2 * A_STOCK; i++)
+            cr_assert_eq(hf_rig_reserve(&rig, number++, 1, 1, 1), HF_GRANTED);
+    }
+    hf_actor_close(&other);
+    uint32_t granted = 1000 - (uint32_t)hf_rig_inventory(&rig, 1).available, found = 0;
+    for (uint32_t i = 1; i < number; i++)
+        found += hf_rig_state(&rig, i) == HF_STATE_CONFIRMED;
+    cr_expect_eq(found, granted, "each has a cell of its own");
+}

@@ -782,3 +782,30 @@ Test(flusher, a_start_block_that_cannot_be_written_is_an_error)
     hf_flusher_close(&flusher);
     cr_expect_eq(hf_memory_io_open_count(&memory), 0);
 }
+
+/* ---- a new segment ---- */
+
+static uint64_t told_bytes;
+
+static int tell_free_bytes(struct hf_io *io, const char *name, uint64_t *bytes)
+{
+    (void)io;
+    (void)name;
+    *bytes = told_bytes;
+    return 0;
+}
+
+/* A disk with room for part of a segment: not even its name is there, and what needs less than the
+ * segment would take keeps its room. */
+Test(flusher, a_segment_is_begun_only_where_there_is_room_for_all_of_it)
+{
+    const uint8_t log_id[16] = {1};
+    hf_memory_io_init(&memory);
+    memory.io.free_bytes = tell_free_bytes;
+    told_bytes = SEGMENT_BYTES - 1;
+    cr_expect_eq(hf_segment_create(&memory.io, DIRECTORY, log_id, 1, SEGMENT_BYTES), -ENOSPC);
+    cr_expect_eq(memory.file_count, 0);
+    told_bytes = SEGMENT_BYTES;
+    cr_expect_eq(hf_segment_create(&memory.io, DIRECTORY, log_id, 1, SEGMENT_BYTES), 0);
+    hf_memory_io_close(&memory);
+}

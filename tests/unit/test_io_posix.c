@@ -296,6 +296,28 @@ Test(io_posix, direct_io_that_would_be_ignored_is_not_used_and_the_cache_is_drop
     io->close_file(io, file);
 }
 
+Test(io_posix, the_room_of_a_file_system_is_told_if_it_tells_it)
+{
+    uint64_t bytes = 0, less = 0;
+    mount_or_skip("tmpfs", "size=1m");
+    cr_assert_eq(io->free_bytes(io, directory, &bytes), 0);
+    cr_expect(bytes > 512 * 1024 && bytes <= 1024 * 1024, "%llu", (unsigned long long)bytes);
+    int file = created("file");
+    cr_assert_eq(io->write_at(io, file, pages, 4096, 0), 0);
+    io->close_file(io, file);
+    cr_assert_eq(io->free_bytes(io, directory, &less), 0);
+    cr_expect_leq(less, bytes - 4096);
+}
+
+/* Which has no size: no room told is not no room. */
+Test(io_posix, the_room_of_a_file_system_without_a_size_is_not_known)
+{
+    uint64_t bytes;
+    mount_or_skip("ramfs", "");
+    cr_expect_eq(io->free_bytes(io, directory, &bytes), -EOPNOTSUPP);
+    cr_expect_eq(io->free_bytes(io, "/nowhere", &bytes), -ENOENT);
+}
+
 Test(io_posix, failures_are_told_as_negative_error_numbers)
 {
     /* Files and directories that are not there, a descriptor that cannot write, a path too long. */
