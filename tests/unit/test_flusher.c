@@ -36,7 +36,8 @@ static void note_failure(void *context, const char *text)
     snprintf(failure_text, sizeof failure_text, "%s", text);
 }
 
-static void open_log(enum hf_durability durability, uint32_t writes_inflight)
+static void open_sized_log(enum hf_durability durability, uint32_t writes_inflight,
+                           uint64_t segment_bytes)
 {
     hf_memory_io_init(&memory);
     hf_manual_queue_init(&queue, &memory);
@@ -53,12 +54,12 @@ static void open_log(enum hf_durability durability, uint32_t writes_inflight)
     };
     struct hf_segment segment;
     struct hf_io *io = &memory.io;
-    cr_assert_eq(hf_segment_create(io, DIRECTORY, tail.log_id, 1, SEGMENT_BYTES), 0);
+    cr_assert_eq(hf_segment_create(io, DIRECTORY, tail.log_id, 1, segment_bytes), 0);
     cr_assert_eq(hf_segment_open(io, DIRECTORY, 1, &segment), 0);
     struct hf_segments_options ahead = {.io = io,
                                         .directory = DIRECTORY,
                                         .log_id = tail.log_id,
-                                        .segment_bytes = SEGMENT_BYTES,
+                                        .segment_bytes = segment_bytes,
                                         .first_number = 1,
                                         .next_number = 2,
                                         .keep = -1};
@@ -67,6 +68,11 @@ static void open_log(enum hf_durability durability, uint32_t writes_inflight)
     cr_assert_eq(
         hf_flusher_init(&flusher, &ring, &segments, &segment, &tail, &server_clock, &options), 0);
     hf_ring_producer_init(&producer, &ring);
+}
+
+static void open_log(enum hf_durability durability, uint32_t writes_inflight)
+{
+    open_sized_log(durability, writes_inflight, SEGMENT_BYTES);
 }
 
 /* Everything is released; no file may be left open. */
@@ -200,6 +206,43 @@ Test(flusher, no_more_writes_are_in_flight_than_allowed)
         close_log();
         hf_memory_io_close(&memory);
     }
+}
+
+/* What is done if nobody says otherwise. A few records go beside two other writes, and the next wait; a
+ * group that is larger waits for all of them. */
+Test(flusher, by_default_few_records_go_beside_two_other_writes_and_more_wait)
+{
+    open_log(HF_DURABILITY_DISK, 0);
+    for (uint32_t i = 0; i < 4; i++)
+        append_and_flush(64);
+    cr_expect_eq(hf_manual_queue_count(&queue), 3);
+    complete(0, 0);
+    cr_expect_eq(hf_manual_queue_count(&queue), 3, "the fourth");
+    append_and_flush(65);
+    complete(0, 0);
+    complete(0, 0);
+    cr_expect_eq(hf_manual_queue_count(&queue), 1, "65 wait for the last of those before them");
+    complete(0, 0);
+    cr_expect_eq(header_in_flight(0).record_count, 65);
+    append_and_flush(65);
+    cr_expect_eq(hf_manual_queue_count(&queue), 1, "and are waited for by as many");
+    complete(0, 0);
+    complete(0, 0);
+    cr_expect_eq(commit_lsn(), 4 * 64 + 2 * 65);
+    close_log();
+}
+
+/* Of full blocks, four. */
+Test(flusher, by_default_a_full_block_goes_beside_three_others)
+{
+    open_sized_log(HF_DURABILITY_DISK, 0, 8 * SEGMENT_BYTES);
+    for (uint32_t i = 0; i < 5; i++)
+        append_and_flush(HF_MAX_BLOCK_RECORDS);
+    cr_expect_eq(hf_manual_queue_count(&queue), 4);
+    while (hf_manual_queue_count(&queue) != 0)
+        complete(0, 0);
+    cr_expect_eq(commit_lsn(), 5ull * HF_MAX_BLOCK_RECORDS);
+    close_log();
 }
 
 Test(flusher, commit_waits_for_the_oldest_write)
