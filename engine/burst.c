@@ -142,14 +142,12 @@ static void give_back(struct burst *burst)
     }
 }
 
-/* True if the first of them will be refused, most likely: then there is no burst, and nothing is taken
- * for one. A hint; whoever refuses it looks closely. */
-static bool begins_with_refusal(const struct hf_actor *actor, const struct hf_reserve *first)
+bool hf_engine_burst_begins(const struct hf_actor *actor, const struct hf_reserve *first)
 {
     uint64_t word;
     const struct hf_inventory_cell *inventory =
         hf_region_find_inventory(&actor->engine->region, first->inventory_id);
-    return inventory == NULL || hf_inventory_too_few(inventory, first->qty, &word);
+    return inventory != NULL && !hf_inventory_too_few(inventory, first->qty, &word);
 }
 
 uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve *requests,
@@ -160,7 +158,7 @@ uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve
     burst.requests = requests;
     burst.taken = burst.claimed = 0;
     HF_CHECK(count != 0 && count <= HF_BURST_MAX);
-    if (begins_with_refusal(actor, requests) || !hf_ring_credit(&actor->log, count))
+    if (!hf_ring_credit(&actor->log, count))
         return 0;
     prefetch(&burst, count);
     while (burst.taken < count && take(&burst, burst.taken))

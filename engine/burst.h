@@ -23,6 +23,10 @@
 
 #define HF_BURST_MAX 32
 
+/* False: the first of them will be refused, most likely, so that there is no burst to be made of what
+ * comes with it. A hint; whoever refuses it looks closely. */
+bool hf_engine_burst_begins(const struct hf_actor *actor, const struct hf_reserve *first);
+
 /*
  * Grants as many of the first requests as are plain; *made gets the reservations. Returns how many,
  * 0 .. count; the next one, if there is one, is to be asked of hf_engine_reserve(). Each grant may be

@@ -49,10 +49,13 @@ struct hf_engine {
     struct hf_customers customers;  /* units of each, where there is a limit per customer */
     uint64_t retain_ns;             /* how long finished reservations are kept */
     uint64_t recovered_log_time_ns; /* the newest date in the log when it was opened */
-    _Atomic uint64_t forgotten_ns;  /* no reservation that was forgotten was changed later */
-    _Atomic uint64_t reclaimed;     /* reservations, for statistics */
-    _Atomic uint32_t lapsing;       /* actors that are taking what is due out of the timer */
-    _Atomic uint32_t chores;        /* inventories whose list is to be served: the first, + 1 */
+    /* No reservation that was forgotten was changed later. Read by every claim; raised by whoever
+     * forgets, with the chain taken. */
+    alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t forgotten_ns;
+    /* Written by all actors. */
+    alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t reclaimed; /* reservations, for statistics */
+    _Atomic uint32_t lapsing; /* actors that are taking what is due out of the timer */
+    _Atomic uint32_t chores;  /* inventories whose list is to be served: the first, + 1 */
     /* The date of the newest change of each actor, by its number. Written by that actor. */
     struct hf_logged_date {
         alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t at_ns;

@@ -105,6 +105,7 @@ static void raise_forgotten(struct hf_engine *engine, const struct hf_reservatio
     uint64_t forgotten_ns = hf_engine_forget_before_ns(engine);
     if (forgotten_ns < changed_at_ns)
         forgotten_ns = changed_at_ns;
+    /* acq_rel is more than it needs: the chain orders it for whoever makes the id anew. */
     while (seen_ns < forgotten_ns &&
            !hf_cas_weak_acq_rel(&engine->forgotten_ns, &seen_ns, forgotten_ns))
         ;

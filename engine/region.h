@@ -13,7 +13,8 @@
  * other processes can attach read-only and read availability without a system call. What speaks of
  * single reservations is nobody else's, and is private memory, where the kernel has huge pages for
  * the index: a claim meets a random line of it, and the walk to its page cost as much as the line. All
- * of it is sparse: pages are paid for as they are touched, and the kernel frees them with the process,
+ * of it is sparse: pages are paid for as they are touched (all of the index, 4 to 8 bytes for each
+ * reservation that there may be, by the first hundred), and the kernel frees them with the process,
  * however that ends. It is never read after a crash: recovery makes a new one from the log.
  */
 #ifndef HF_ENGINE_REGION_H
@@ -84,7 +85,7 @@ struct hf_region {
 
 /*
  * Makes a region of its own. max_inventories: 1 .. 2^24, max_reservations: 1 .. 2^31 - 2^16.
- * 0, -EINVAL or -errno of the memory file. Nothing of it is touched yet but the header.
+ * 0, -EINVAL or -errno of the memory. Nothing of it is touched yet but the header.
  */
 int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_t max_reservations);
 

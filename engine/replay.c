@@ -14,6 +14,7 @@
 #include "engine/lapse.h"
 #include "engine/setting.h"
 #include "engine/waiting.h"
+#include "wal/log.h"
 
 /* Records, or reservations, that are looked for at once. Their heads and cells, 16 KiB, stay in the
  * first cache; with 16 the misses are not hidden, with 512 it is no faster. */
@@ -28,8 +29,12 @@
 /* More than the changes that can have been lost since the newest version in the log. */
 #define VERSION_SKIP (1u << 20)
 /* What the versions of two starts that know the same newest one are apart, and how many starts. */
-#define VERSION_STEP  (1u << 14)
-#define VERSION_STEPS 64u
+#define VERSION_STEP  (1u << 17)
+#define VERSION_STEPS 16u
+/* A crash loses what is in the ring, and in the blocks in flight. */
+_Static_assert(VERSION_STEP > HF_DEFAULT_RING_SLOTS + HF_MAX_INFLIGHT * HF_MAX_BLOCK_RECORDS,
+               "what one run may have told and lost");
+_Static_assert(VERSION_STEP *VERSION_STEPS <= 2 * VERSION_SKIP, "about as far as the skip itself");
 
 int hf_replay_init(struct hf_replay *replay, struct hf_region *region, uint64_t retain_ns)
 {

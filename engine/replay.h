@@ -12,7 +12,7 @@
  * state: it only has to be another one than any that was ever told. So it starts 2^20 above the
  * highest that an image carries; between that image and the crash there were fewer changes than the
  * ring has slots, each with an image, and those that were lost with the crash. If they were all lost,
- * the next start finds the same highest: what is added differs, by 2^14 at least, between 64 starts in
+ * the next start finds the same highest: what is added differs, by 2^17 at least, between 16 starts in
  * a row.
  *
  * Finished reservations whose retention has ended, by the newest date in the log, are dropped; at

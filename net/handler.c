@@ -512,10 +512,14 @@ uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connecti
     struct hf_reserve reserves[HF_BURST_MAX];
     struct hf_reservation made[HF_BURST_MAX];
     uint64_t tags[HF_BURST_MAX];
-    uint32_t frames = 0, most = room_for_grants(handler, connection);
+    uint32_t frames, most = room_for_grants(handler, connection);
     *used = 0;
     if (count < 2 * HF_RESERVE_BYTES || handler->refusing)
         return 0;
+    if (most < 2 || !read_plain(handler, bytes, count, &tags[0], &reserves[0]) ||
+        !hf_engine_burst_begins(handler->actor, &reserves[0]))
+        return 0;
+    frames = 1;
     while (frames < most &&
            read_plain(handler, bytes + (size_t)frames * HF_RESERVE_BYTES,
                       count - (size_t)frames * HF_RESERVE_BYTES, &tags[frames], &reserves[frames]))

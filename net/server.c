@@ -221,7 +221,9 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
     server->options = *options;
     if (server->options.workers == 0) {
         cpu_set_t ours; /* that we may run on, which may be fewer than there are */
-        int cpus = sched_getaffinity(0, sizeof ours, &ours) == 0 ? CPU_COUNT(&ours) : 1;
+        long cpus = sched_getaffinity(0, sizeof ours, &ours) == 0 ? CPU_COUNT(&ours)
+                                                                  : sysconf(_SC_NPROCESSORS_ONLN);
+        cpus = cpus < 1 ? 1 : cpus;
         server->options.workers = cpus > HF_MAX_WORKERS ? HF_MAX_WORKERS : (uint32_t)cpus;
     }
     rlim_t spare;

@@ -292,55 +292,68 @@ static void wake_others(struct hf_worker *worker)
     }
 }
 
-/* Submits what is queued and sleeps, until something completes or is due. */
-static int sleep_for_events(struct hf_worker *worker)
+static bool is_front_committed(struct hf_worker *worker)
 {
-    uint64_t pause_ns = longest_pause_ns(worker);
-    uint64_t due_ns = until_due_ns(worker);
-    if (pause_ns > due_ns)
-        pause_ns = due_ns;
+    const struct hf_awaiting *front = hf_await_front(&worker->await);
+    return front != NULL && hf_flusher_commit_lsn(flusher_of(worker)) >= front->lsn;
+}
+
+/* Asks again and again, for so long; see worker.h. -ETIME: nothing completed, or was committed. */
+static int poll_for_events(struct hf_worker *worker, uint64_t poll_ns)
+{
+    uint64_t until_ns = hf_monotonic_now_ns() + poll_ns;
+    do {
+        int result = io_uring_submit_and_get_events(&worker->ring);
+        if (result < 0 || io_uring_cq_ready(&worker->ring) != 0 || is_front_committed(worker))
+            return result;
+        hf_cpu_relax();
+    } while (hf_monotonic_now_ns() < until_ns);
+    return -ETIME;
+}
+
+static int sleep_for_events(struct hf_worker *worker, uint64_t pause_ns)
+{
     struct __kernel_timespec timeout = {
         .tv_sec = (long long)(pause_ns / HF_NS_PER_S),
         .tv_nsec = (long long)(pause_ns % HF_NS_PER_S),
     };
     struct io_uring_cqe *cqe;
-    int result = io_uring_submit_and_wait_timeout(&worker->ring, &cqe, 1,
-                                                  pause_ns != UINT64_MAX ? &timeout : NULL, NULL);
-    if (worker->index == 0)
-        hf_engine_awake(&worker->actor);
+    return io_uring_submit_and_wait_timeout(&worker->ring, &cqe, 1,
+                                            pause_ns != UINT64_MAX ? &timeout : NULL, NULL);
+}
+
+/* Polls, if that pays, and then sleeps; for `pause_ns` in all, at most. -ETIME: that has passed. */
+static int pause_for_events(struct hf_worker *worker, uint64_t pause_ns)
+{
+    uint64_t most_ns = worker->server->options.busy_poll_ns, poll_ns = 0;
+    if (worker->polls)
+        poll_ns = most_ns < pause_ns ? most_ns : pause_ns;
+    int result = poll_ns != 0 ? poll_for_events(worker, poll_ns) : -ETIME;
+    if (result != -ETIME)
+        return result;
+    worker->polls = false;
+    if (poll_ns == pause_ns)
+        return -ETIME;
+    if (announce_waiting(worker))
+        return io_uring_submit_and_get_events(&worker->ring);
+    uint64_t began_ns = most_ns != 0 ? hf_monotonic_now_ns() : 0;
+    result = sleep_for_events(worker, pause_ns);
+    worker->polls = most_ns != 0 && hf_monotonic_now_ns() - began_ns < most_ns;
     return result;
 }
 
-/* Asks again and again; see worker.h. True: something completed, or was committed. */
-static bool poll_for_events(struct hf_worker *worker, int *result)
-{
-    uint64_t until_ns = hf_monotonic_now_ns() + worker->server->options.busy_poll_ns;
-    const struct hf_awaiting *front = hf_await_front(&worker->await);
-    do {
-        *result = io_uring_submit_and_get_events(&worker->ring);
-        if (io_uring_cq_ready(&worker->ring) != 0 ||
-            (front != NULL && hf_flusher_commit_lsn(flusher_of(worker)) >= front->lsn))
-            return true;
-        hf_cpu_relax();
-    } while (hf_monotonic_now_ns() < until_ns);
-    return false;
-}
-
-/* Submits what is queued and waits until there is something to do. True: it was woken by time. */
+/* Submits what is queued and waits until something completes or is due. True: it was woken by time. */
 static bool wait_for_events(struct hf_worker *worker)
 {
     int result;
-    if (worker->polls && !worker->backlog && poll_for_events(worker, &result))
-        return false;
-    worker->polls = false;
-    if (announce_waiting(worker) || worker->backlog) {
+    if (worker->backlog || is_front_committed(worker)) {
         result = io_uring_submit_and_get_events(&worker->ring);
-    } else if (worker->server->options.busy_poll_ns == 0) {
-        result = sleep_for_events(worker);
     } else {
-        uint64_t began_ns = hf_monotonic_now_ns();
-        result = sleep_for_events(worker);
-        worker->polls = hf_monotonic_now_ns() - began_ns < worker->server->options.busy_poll_ns;
+        uint64_t pause_ns = longest_pause_ns(worker);
+        uint64_t due_ns = until_due_ns(worker);
+        result = pause_for_events(worker, pause_ns < due_ns ? pause_ns : due_ns);
+        if (worker->index == 0)
+            hf_engine_awake(&worker->actor);
     }
     /* Relaxed: a message on its way costs one turn, no more. */
     hf_store_relaxed(&worker->waiting_lsn, 0);

@@ -19,9 +19,8 @@
 /* Two are kept, and there may be leftovers. */
 #define MAX_SNAPSHOTS 16
 
-#define DEFAULT_RING_SLOTS 8192
-#define LOCK_TRIES         20
-#define LOCK_PAUSE_NS      10000000 /* 10 ms */
+#define LOCK_TRIES    20
+#define LOCK_PAUSE_NS 10000000 /* 10 ms */
 
 /* Opens a file of the directory that is locked, never read. A descriptor or -errno. */
 static int open_to_lock(const char *directory, const char *name, char *error)
@@ -242,7 +241,7 @@ static int start_writing(struct hf_log *log, const struct hf_log_options *option
         return hf_log_explain(error, result, "cannot open the log in %s for writing: %s",
                               options->directory, strerror(-result));
     result = hf_ring_init(&log->ring,
-                          options->ring_slots != 0 ? options->ring_slots : DEFAULT_RING_SLOTS,
+                          options->ring_slots != 0 ? options->ring_slots : HF_DEFAULT_RING_SLOTS,
                           tail->next_lsn);
     if (result != 0)
         goto close_segment;

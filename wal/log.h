@@ -29,13 +29,14 @@
 #include "wal/ring.h"
 #include "wal/segments.h"
 
-#define HF_LOG_ERROR_BYTES 512
+#define HF_LOG_ERROR_BYTES    512
+#define HF_DEFAULT_RING_SLOTS 8192u
 
 struct hf_log_options {
     const char *directory;
     struct hf_io *io;         /* NULL: the real one */
     uint64_t segment_bytes;   /* of a new log; an existing one keeps its own. 0: the default */
-    uint32_t ring_slots;      /* 0: 8192 */
+    uint32_t ring_slots;      /* 0: HF_DEFAULT_RING_SLOTS */
     uint32_t writes_inflight; /* 0: as is best, see flusher.h */
     enum hf_log_writes log_writes;
     const char *archive_command; /* a template, see wal/command.h; NULL: no archive */

@@ -69,7 +69,7 @@ static int finish_segment(struct hf_io *io, const char *directory, int file,
         result = closed;
     if (result == 0)
         result = io->rename_file(io, directory, temporary, name);
-    else
+    if (result != 0)
         io->remove_file(io, directory, temporary);
     return result == 0 ? io->sync_directory(io, directory) : result;
 }
@@ -89,6 +89,8 @@ int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log
 {
     char name[HF_SEGMENT_NAME_BYTES], temporary[TEMPORARY_NAME_BYTES];
     format_names(number, name, temporary);
+    /* What an attempt before this one left would take the very room that is looked for. */
+    io->remove_file(io, directory, temporary);
     int result = check_room(io, directory, segment_bytes);
     if (result != 0)
         return result;

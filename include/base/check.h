@@ -10,23 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HF_CHECK(condition)                                                                        \
-    do {                                                                                           \
-        if (__builtin_expect(!(condition), 0)) {                                                   \
-            fprintf(stderr, "holdfast: %s:%d: broken invariant: %s\n", __FILE__, __LINE__,         \
-                    #condition);                                                                   \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
-
-#define HF_LIKELY(condition)   __builtin_expect(!!(condition), 1)
-#define HF_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-
 /* Where nobody comes, and why not. */
 #define HF_NEVER(why)                                                                              \
     do {                                                                                           \
         fprintf(stderr, "holdfast: %s:%d: broken invariant: %s\n", __FILE__, __LINE__, why);       \
         abort();                                                                                   \
     } while (0)
+
+#define HF_CHECK(condition)                                                                        \
+    do {                                                                                           \
+        if (__builtin_expect(!(condition), 0))                                                     \
+            HF_NEVER(#condition);                                                                  \
+    } while (0)
+
+#define HF_LIKELY(condition)   __builtin_expect(!!(condition), 1)
+#define HF_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 #endif

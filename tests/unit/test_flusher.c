@@ -838,6 +838,18 @@ static int tell_free_bytes(struct hf_io *io, const char *name, uint64_t *bytes)
     return 0;
 }
 
+/* There is room for a segment as long as no file is there. */
+static int tell_what_is_left(struct hf_io *io, const char *name, uint64_t *bytes)
+{
+    (void)name;
+    *bytes = SEGMENT_BYTES;
+    const struct hf_memory_io *disk = (const struct hf_memory_io *)io;
+    for (uint32_t i = 0; i < disk->file_count; i++)
+        if (disk->files[i].name[0] != '\0')
+            *bytes = 0;
+    return 0;
+}
+
 /* A disk with room for part of a segment: not even its name is there, and what needs less than the
  * segment would take keeps its room. */
 Test(flusher, a_segment_is_begun_only_where_there_is_room_for_all_of_it)
@@ -849,6 +861,37 @@ Test(flusher, a_segment_is_begun_only_where_there_is_room_for_all_of_it)
     cr_expect_eq(hf_segment_create(&memory.io, DIRECTORY, log_id, 1, SEGMENT_BYTES), -ENOSPC);
     cr_expect_eq(memory.file_count, 0);
     told_bytes = SEGMENT_BYTES;
+    cr_expect_eq(hf_segment_create(&memory.io, DIRECTORY, log_id, 1, SEGMENT_BYTES), 0);
+    hf_memory_io_close(&memory);
+}
+
+/* One that could not get its name: what was written of it is gone, so that its room is there for the
+ * next attempt. */
+Test(flusher, a_segment_that_gets_no_name_leaves_nothing)
+{
+    const uint8_t log_id[16] = {1};
+    hf_memory_io_init(&memory);
+    hf_memory_io_fail(&memory, HF_MEMORY_RENAME, 0, 1, -EIO);
+    cr_expect_eq(hf_segment_create(&memory.io, DIRECTORY, log_id, 1, SEGMENT_BYTES), -EIO);
+    uint64_t bytes;
+    tell_what_is_left(&memory.io, DIRECTORY, &bytes);
+    cr_expect_eq(bytes, SEGMENT_BYTES);
+    hf_memory_io_close(&memory);
+}
+
+/* What a server that was killed, or an attempt that failed, has left under the temporary name: it is
+ * removed before the room is looked at. */
+Test(flusher, what_is_left_of_a_segment_does_not_count_as_taken)
+{
+    const uint8_t log_id[16] = {1};
+    hf_memory_io_init(&memory);
+    memory.io.free_bytes = tell_what_is_left;
+    char name[HF_SEGMENT_NAME_BYTES], temporary[HF_SEGMENT_NAME_BYTES + 8];
+    hf_segment_name_format(1, name);
+    snprintf(temporary, sizeof temporary, "%s" HF_SEGMENT_TEMPORARY_SUFFIX, name);
+    int left = memory.io.open_file(&memory.io, DIRECTORY, temporary, HF_IO_CREATE);
+    cr_assert_geq(left, 0);
+    memory.io.close_file(&memory.io, left);
     cr_expect_eq(hf_segment_create(&memory.io, DIRECTORY, log_id, 1, SEGMENT_BYTES), 0);
     hf_memory_io_close(&memory);
 }
