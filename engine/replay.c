@@ -23,7 +23,7 @@
 /* What belongs to so many inventories is in the second cache anyway. */
 #define FEW_INVENTORIES 4096
 
-/* Reservations whose memory is made ready at once: 1 MiB of cells. */
+/* Reservations whose terms are made ready at once: half a mebibyte. */
 #define READY_COUNT 16384u
 
 /* More than the changes that can have been lost since the newest version in the log. */
@@ -153,21 +153,15 @@ static uint32_t number_of(const struct hf_region *region, const struct hf_id *id
     return (uint32_t)(cell - region->reservations);
 }
 
-/* Has memory ready from this one on: for as many as there are before it, up to READY_COUNT. So what
- * is small stays small. */
-static uint32_t ready_from(const struct hf_region *region, uint32_t number, const void *first,
-                           size_t bytes_each)
-{
-    uint32_t ready = number < READY_COUNT ? number : READY_COUNT;
-    hf_region_ready(region, first, ready * bytes_each);
-    return number + ready;
-}
-
+/* Has memory of terms ready from this one on: for as many as there are before it, up to READY_COUNT. So
+ * what is small stays small. (Cells are made ready by the table.) */
 static void ready_terms(const struct hf_region *region, uint32_t number, uint32_t *ready_end)
 {
-    if (number >= *ready_end)
-        *ready_end =
-            ready_from(region, number, &region->terms[number], sizeof region->terms[number]);
+    if (number < *ready_end)
+        return;
+    uint32_t ready = number < READY_COUNT ? number : READY_COUNT;
+    hf_region_ready(region, &region->terms[number], ready * sizeof region->terms[number]);
+    *ready_end = number + ready;
 }
 
 static void store_terms(struct hf_replay *replay, uint32_t number, const struct hf_image *image,
@@ -305,17 +299,10 @@ static void make_room(struct hf_replay *replay)
 /* A free cell is in stock. False: there is none. */
 static bool allot(struct hf_replay *replay)
 {
-    struct hf_region *region = replay->region;
-    if (!hf_table_allot(region, &replay->allotment)) {
-        make_room(replay);
-        if (!hf_table_allot(region, &replay->allotment))
-            return false;
-    }
-    uint32_t number = replay->allotment.next;
-    if (number >= replay->cells_ready)
-        replay->cells_ready = ready_from(region, number, &region->reservations[number],
-                                         sizeof region->reservations[number]);
-    return true;
+    if (hf_table_allot(replay->region, &replay->allotment))
+        return true;
+    make_room(replay);
+    return hf_table_allot(replay->region, &replay->allotment);
 }
 
 /* ---- reservations ---- */

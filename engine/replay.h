@@ -23,7 +23,7 @@
  * records are taken in groups, and each step of the search is made for the whole group before the
  * next one, as many misses at a time as the processor can have. Only then the images are applied,
  * each by itself and in order: whatever was prefetched was a guess, and changes nothing. Memory is
- * made ready a mebibyte at a time, where it is filled from one end to the other.
+ * made ready many pages at a time, where it is filled from one end to the other.
  */
 #ifndef HF_ENGINE_REPLAY_H
 #define HF_ENGINE_REPLAY_H
@@ -63,7 +63,7 @@ struct hf_replay {
     uint64_t epoch;       /* of the run that begins, set before hf_replay_finish(); 0: none does */
     bool restoring;       /* what is applied stands in a snapshot */
     struct hf_allotment allotment;
-    uint32_t cells_ready, terms_ready; /* memory is ready for the numbers before these */
+    uint32_t terms_ready; /* memory is ready for the numbers before this one */
     uint64_t reservations;
     uint64_t states[HF_REPLAY_STATES];       /* reservations in each */
     struct hf_replay_inventory *inventories; /* by number */
