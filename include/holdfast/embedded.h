@@ -44,12 +44,13 @@ enum hf_embedded_log_writes {
 };
 
 struct hf_embedded_options {
-    const char *directory;     /* made if it is missing */
-    uint32_t max_inventories;  /* 0: 65536 */
-    uint32_t max_reservations; /* 0: 16777216; memory is paid as it is used, but 4 to 8 bytes each */
-    uint64_t segment_bytes;    /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 16 MiB */
-    uint32_t writes_inflight;  /* log writes at once, 1 .. 8; 0: as is best */
-    uint64_t retain_ns;        /* how long finished reservations are kept; 0: 24 h */
+    const char *directory;    /* made if it is missing */
+    uint32_t max_inventories; /* 0: 65536 */
+    uint32_t
+        max_reservations;     /* 0: 16777216; memory is paid as it is used, but 4 to 8 bytes each */
+    uint64_t segment_bytes;   /* of a new log: 1 MiB .. 2 GiB, a multiple of 4096; 0: 16 MiB */
+    uint32_t writes_inflight; /* log writes at once, 1 .. 8; 0: as is best */
+    uint64_t retain_ns;       /* how long finished reservations are kept; 0: 24 h */
     enum hf_embedded_log_writes log_writes; /* 0: AUTO */
     bool memory; /* commit when the log's buffer has the record; the disk has it within 10 ms, and a
                     crash before that loses it */
