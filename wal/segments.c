@@ -89,9 +89,10 @@ int hf_segment_create(struct hf_io *io, const char *directory, const uint8_t log
 {
     char name[HF_SEGMENT_NAME_BYTES], temporary[TEMPORARY_NAME_BYTES];
     format_names(number, name, temporary);
-    /* What an attempt before this one left would take the very room that is looked for. */
-    io->remove_file(io, directory, temporary);
     int result = check_room(io, directory, segment_bytes);
+    /* What an attempt before this one left may be the very room that is looked for. */
+    if (result == -ENOSPC && io->remove_file(io, directory, temporary) == 0)
+        result = check_room(io, directory, segment_bytes);
     if (result != 0)
         return result;
     int file = io->open_file(io, directory, temporary, HF_IO_CREATE);

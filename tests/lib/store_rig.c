@@ -278,6 +278,11 @@ static void log_event(struct hf_store_rig *rig)
     const struct hf_inventory_cell cell = {.inventory_id = 1};
     struct hf_actor *actor = &rig->actors[0];
     actor->now_ns = hf_store_rig_now_ns(rig);
+    /* No credit: the log has no place for a record until the next segment is prepared. */
+    for (uint32_t i = 0; i < STEPS && !hf_ring_credit(&actor->log, 1); i++) {
+        hf_log_step(&rig->store->log);
+        hf_store_rig_write(rig);
+    }
     hf_actor_enter(actor);
     HF_CHECK(hf_ring_credit(&actor->log, 1));
     hf_units_tell_again(actor, &cell, hf_word_make(1, 1));
