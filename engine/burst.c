@@ -123,7 +123,7 @@ static void record(struct burst *burst, uint32_t number, uint64_t lsn, struct hf
     hf_store_relaxed(&cell->inventory, (uint32_t)(step->inventory - region->inventories));
     /* Release: pairs with those who scan the cells. */
     hf_store_release(&cell->word, hf_reservation_word(HF_STATE_CONFIRMED, 1, made->qty));
-    hf_chain_push(&step->chain, region, step->number);
+    hf_chain_push(&step->chain, region, step->number, step->chain.bit);
     hf_chain_leave(&step->chain);
 }
 

@@ -211,7 +211,7 @@ void hf_transaction_record(struct hf_transaction *change)
     for (uint32_t i = 0; i < change->step_count; i++) {
         struct hf_step *step = &change->steps[i];
         if (step->makes)
-            hf_chain_push(&step->chain_of->chain, region, step->number);
+            hf_chain_push(&step->chain_of->chain, region, step->number, hf_head_bit(step->hash));
     }
     log_all(change, images);
     for (uint32_t i = 0; i < change->step_count; i++)

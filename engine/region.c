@@ -73,14 +73,14 @@ static void lay_out(struct hf_region_header *header, struct private_parts *parts
         .max_reservations = max_reservations,
         /* At most half full, so that a probe is short. */
         .inventory_index_count = power_of_two_at_least(2ull * max_inventories),
-        /* Between one half and one reservation a chain when all are in use. */
-        .index_count = power_of_two_at_least(max_reservations),
+        /* Between one and two reservations a chain when all are in use. */
+        .index_count = 1u << (31 - __builtin_clz(max_reservations)),
     };
     header->inventories_offset = place(&end, max_inventories, sizeof(struct hf_inventory_cell));
     header->inventory_index_offset = place(&end, header->inventory_index_count, sizeof(uint32_t));
     header->descriptors_offset = place(&end, HF_MAX_ACTORS, sizeof(struct hf_mcas_descriptor));
     header->total_bytes = end;
-    parts->index_offset = place(&end, header->index_count, sizeof(uint32_t));
+    parts->index_offset = place(&end, header->index_count, sizeof(uint64_t));
     /* Cell 0 is never used. */
     parts->reservations_offset =
         place(&end, max_reservations + 1ull, sizeof(struct hf_reservation_cell));
@@ -122,7 +122,7 @@ static int map_parts(struct hf_region *region, const struct hf_region_header *he
     /* A hint. Not for the reservations: they are filled from one end to the other, 64 to a page, and
      * making a huge page ready stands in the way of all that come meanwhile. */
     madvise(base + parts->index_offset,
-            (header->index_count * sizeof(uint32_t)) & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
+            (header->index_count * sizeof(uint64_t)) & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
     region->header = (void *)base;
     region->mapped_bytes = parts->end_offset;
     return 0;

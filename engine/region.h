@@ -76,7 +76,7 @@ struct hf_region {
     _Atomic uint32_t *inventory_index;
     struct hf_reservation_cell *reservations; /* [0] is never used: 0 means none */
     struct hf_terms *terms;                   /* by the same numbers */
-    _Atomic uint32_t *index;
+    _Atomic uint64_t *index; /* heads of chains, see table.h */
     struct hf_mcas mcas;
     uint64_t mapped_bytes; /* from the header on, of all parts */
     int file;              /* the memory file */

@@ -478,8 +478,9 @@ static void look_ahead(const struct hf_replay *replay, const uint8_t *records, u
         hf_table_prefetch_head(region, hashes[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
-        firsts[i] = hf_load_relaxed(hf_table_head(region, hashes[i]));
-        __builtin_prefetch(&region->reservations[firsts[i]], 1);
+        firsts[i] = hf_table_first_guess(region, hashes[i]);
+        if (firsts[i] != 0)
+            __builtin_prefetch(&region->reservations[firsts[i]], 1);
     }
     /* If the chain's first cell is the one: its terms. If not: the second. */
     for (uint32_t i = 0; i < count; i++) {

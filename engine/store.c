@@ -274,7 +274,7 @@ void hf_store_describe(struct hf_store *store, struct hf_status *status)
     status->kept_bytes =
         (start.segment - status->first_kept_segment + 1) * log->segments.segment_bytes;
     describe_disk(&log->disk, status);
-    status->writes_inflight = log->flusher.full_writes_inflight;
+    status->writes_inflight = log->flusher.writes_inflight;
     status->storage_full = storage_error != 0;
     status->storage_error = storage_error;
     describe_archive(log->archiver, status);

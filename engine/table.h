@@ -3,8 +3,14 @@
  *
  * The index is an array of chain heads; a chain links cells through their `next`. A head is one
  * word:
- *   bits 0 .. 30  number of the chain's first cell; 0: the chain is empty
- *   bit  31       taken: somebody is deciding about an id of this chain
+ *   bits 0 .. 30   number of the chain's first cell; 0: the chain is empty
+ *   bit  31        taken: somebody is deciding about an id of this chain
+ *   bits 32 .. 63  filter: of each id in the chain, the bit that its hash names is set
+ *
+ * Nearly every id that is asked for is new. The filter says so without a look at a cell, which is
+ * seldom in any cache. With as many reservations as chains it sends 3 in 100 of those to a cell, with
+ * twice as many 6; without it 63 and 86 would look at one or more. It is exact whenever a chain is
+ * left: taking a cell out makes it anew.
  *
  * Two requests with one id in flight: the first to take the chain decides; the second is put aside,
  * not answered, until the first is decided. Nobody waits. Taking is a CAS on the head; while it is
@@ -38,7 +44,8 @@ struct hf_allotment {
     uint32_t next, end;
 };
 
-#define HF_HEAD_TAKEN (1u << 31)
+#define HF_HEAD_TAKEN (1ull << 31)
+#define HF_HEAD_FIRST 0x7fffffffull
 
 enum hf_lookup {
     HF_LOOKUP_FOUND,
@@ -48,8 +55,9 @@ enum hf_lookup {
 
 /* A chain that the caller has taken. */
 struct hf_chain {
-    _Atomic uint32_t *head;
-    uint32_t first; /* its first cell */
+    _Atomic uint64_t *head;
+    uint64_t word; /* what the head will be: first cell and filter */
+    uint64_t bit;  /* in the filter, of the id that it was taken for */
 };
 
 /* What is true of the id at one instant. FOUND sets *cell. */
@@ -83,17 +91,31 @@ void hf_table_free_one(struct hf_region *region, uint32_t number);
 /* Gives back what is left in stock. */
 void hf_table_return(struct hf_region *region, struct hf_allotment *allotment);
 
-/* Into a taken chain, with all fields filled; reachable once the chain is left. */
-static inline void hf_chain_push(struct hf_chain *chain, struct hf_region *region, uint32_t number)
+/* The filter's bit of an id: by the upper bits of its hash, as the lower choose the chain. */
+static inline uint64_t hf_head_bit(uint64_t hash)
 {
-    hf_store_relaxed(&region->reservations[number].next, chain->first); /* released when left */
-    chain->first = number;
+    return 1ull << (32 + (hash >> 59));
+}
+
+/* Where a search for an id of this filter bit begins in a chain with this head; 0: it is not there. */
+static inline uint32_t hf_head_search(uint64_t head, uint64_t bit)
+{
+    return (head & bit) != 0 ? (uint32_t)(head & HF_HEAD_FIRST) : 0;
+}
+
+/* Into a taken chain, with all fields filled; reachable once the chain is left. `bit`: of its id. */
+static inline void hf_chain_push(struct hf_chain *chain, struct hf_region *region, uint32_t number,
+                                 uint64_t bit)
+{
+    uint64_t first = chain->word & HF_HEAD_FIRST;
+    hf_store_relaxed(&region->reservations[number].next, (uint32_t)first); /* released when left */
+    chain->word = (chain->word - first + number) | bit;
 }
 
 /* Leaves the chain, with what was pushed. */
 static inline void hf_chain_leave(struct hf_chain *chain)
 {
-    hf_store_release(chain->head, chain->first); /* pairs with the loads of the head */
+    hf_store_release(chain->head, chain->word); /* pairs with the loads of the head */
 }
 
 /* hf_table_allot() when there is none in stock. */
@@ -105,16 +127,17 @@ static inline bool hf_table_allot(struct hf_region *region, struct hf_allotment 
     return HF_LIKELY(allotment->next != allotment->end) || hf_table_allot_slow(region, allotment);
 }
 
-/* Makes the free cell, which was filled, reachable, takes it out of stock, and leaves the chain. */
+/* Makes the free cell, filled with the id that the chain was taken for, reachable, takes it out of
+ * stock, and leaves the chain. */
 static inline void hf_chain_insert(struct hf_chain *chain, struct hf_region *region,
                                    struct hf_allotment *allotment)
 {
-    hf_chain_push(chain, region, allotment->next++);
+    hf_chain_push(chain, region, allotment->next++, chain->bit);
     hf_chain_leave(chain);
 }
 
 /* The head of the chain of an id. */
-static inline _Atomic uint32_t *hf_table_head(const struct hf_region *region, uint64_t hash)
+static inline _Atomic uint64_t *hf_table_head(const struct hf_region *region, uint64_t hash)
 {
     return &region->index[hash & (region->header->index_count - 1)];
 }
@@ -124,10 +147,11 @@ static inline _Atomic uint32_t *hf_table_head(const struct hf_region *region, ui
 static inline void hf_table_insert_alone(struct hf_region *region, uint64_t hash,
                                          struct hf_allotment *allotment)
 {
-    _Atomic uint32_t *head = hf_table_head(region, hash);
+    _Atomic uint64_t *head = hf_table_head(region, hash);
     /* Relaxed, all: as nobody else is there. */
-    hf_store_relaxed(&region->reservations[allotment->next].next, hf_load_relaxed(head));
-    hf_store_relaxed(head, allotment->next++);
+    uint64_t word = hf_load_relaxed(head), first = word & HF_HEAD_FIRST;
+    hf_store_relaxed(&region->reservations[allotment->next].next, (uint32_t)first);
+    hf_store_relaxed(head, (word - first + allotment->next++) | hf_head_bit(hash));
 }
 
 /* The free cell that the next hf_chain_insert() will insert: fill it, its word included. */
@@ -148,12 +172,19 @@ hf_table_prefetch_head(const struct hf_region *region, uint64_t hash)
     __builtin_prefetch((const void *)&region->index[hash & (region->header->index_count - 1)], 1);
 }
 
-/* Brings the first cell of the id's chain, whose head was prefetched some time ago. */
+/* The first cell of the id's chain, if the id may be in it; else 0. A hint. */
+static inline uint32_t hf_table_first_guess(const struct hf_region *region, uint64_t hash)
+{
+    return hf_head_search(hf_load_relaxed(hf_table_head(region, hash)), hf_head_bit(hash));
+}
+
+/* Brings the cell where a search for the id begins. The head was prefetched some time ago. */
 static inline __attribute__((always_inline)) void
 hf_table_prefetch_cell(const struct hf_region *region, uint64_t hash)
 {
-    uint32_t head = hf_load_relaxed(hf_table_head(region, hash)); /* a hint */
-    __builtin_prefetch((const void *)&region->reservations[head & ~HF_HEAD_TAKEN]);
+    uint32_t first = hf_table_first_guess(region, hash);
+    if (first != 0)
+        __builtin_prefetch((const void *)&region->reservations[first]);
 }
 
 #endif

@@ -56,7 +56,7 @@ void hf_transaction_begin(struct hf_transaction *change, const struct hf_line *l
 }
 
 /* The step among ours that has taken this chain. */
-static struct hf_step *owner_of(const struct hf_transaction *change, const _Atomic uint32_t *head)
+static struct hf_step *owner_of(const struct hf_transaction *change, const _Atomic uint64_t *head)
 {
     for (uint32_t i = 0; i < change->step_count; i++) {
         struct hf_step *step = change->order[i];

@@ -50,7 +50,7 @@ struct hf_count {
 /* One line of it. */
 struct hf_step {
     struct hf_line line;
-    _Atomic uint32_t *head; /* of the chain of its id */
+    _Atomic uint64_t *head; /* of the chain of its id */
     uint64_t hash;
     struct hf_reservation_cell *cell; /* known, or to be made; NULL: not yet */
     uint32_t number;

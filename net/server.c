@@ -223,8 +223,8 @@ int hf_server_open(struct hf_server **opened, const struct hf_server_options *op
         cpu_set_t ours; /* that we may run on, which may be fewer than there are */
         long cpus = sched_getaffinity(0, sizeof ours, &ours) == 0 ? CPU_COUNT(&ours)
                                                                   : sysconf(_SC_NPROCESSORS_ONLN);
-        cpus = cpus < 1 ? 1 : cpus;
-        server->options.workers = cpus > HF_MAX_WORKERS ? HF_MAX_WORKERS : (uint32_t)cpus;
+        uint32_t workers = cpus < 2 ? 1 : (uint32_t)cpus / 2;
+        server->options.workers = workers > HF_MAX_WORKERS ? HF_MAX_WORKERS : workers;
     }
     rlim_t spare;
     int result = raise_descriptor_limit(server, &spare, error);

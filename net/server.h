@@ -32,7 +32,7 @@ struct hf_worker;
 
 struct hf_server_options {
     const char *listen;    /* "HOST:PORT", "[IPv6]:PORT" */
-    uint32_t workers;      /* 0: one for each CPU that we may run on */
+    uint32_t workers;      /* 0: one for every two CPUs that we may run on */
     uint64_t busy_poll_ns; /* how long a worker asks for work before it sleeps; 0: it sleeps */
     struct hf_store_options store;
 

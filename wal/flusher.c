@@ -9,11 +9,8 @@
 #include "base/check.h"
 #include "wal/segment_header.h"
 
-/* How many writes are in flight at most, if nobody says otherwise: full blocks, and blocks of so few
- * records that their size is not what they cost the disk. */
-#define ADAPTIVE_FULL_INFLIGHT  4
-#define ADAPTIVE_SMALL_INFLIGHT 3
-#define SMALL_RECORDS           64u
+/* How many writes are in flight at most, if nobody says otherwise. */
+#define DEFAULT_INFLIGHT 3
 
 enum { ROLE_FREE, ROLE_HELD, ROLE_HELD_AND_NOTED };
 
@@ -209,10 +206,7 @@ static void submit(struct hf_flusher *flusher, struct hf_write_queue *queue, uin
 /* True if a group of this size is to be written now, beside what is in flight. */
 static bool may_submit(const struct hf_flusher *flusher, uint32_t record_count)
 {
-    uint32_t limit = record_count == HF_MAX_BLOCK_RECORDS ? flusher->full_writes_inflight
-                     : record_count <= SMALL_RECORDS      ? flusher->small_writes_inflight
-                                                          : flusher->other_writes_inflight;
-    return record_count != 0 && inflight_count(flusher) < limit;
+    return record_count != 0 && inflight_count(flusher) < flusher->writes_inflight;
 }
 
 static void seal_and_submit(struct hf_flusher *flusher, struct hf_write_queue *queue)
@@ -365,15 +359,13 @@ int hf_flusher_init(struct hf_flusher *flusher, struct hf_ring *ring, struct hf_
                     const struct hf_server_clock *clock, const struct hf_flusher_options *options)
 {
     HF_CHECK(options->writes_inflight <= HF_MAX_INFLIGHT);
-    bool adaptive = options->writes_inflight == 0;
     *flusher = (struct hf_flusher){
         .ring = ring,
         .segments = segments,
         .clock = clock,
         .durability = options->durability,
-        .full_writes_inflight = adaptive ? ADAPTIVE_FULL_INFLIGHT : options->writes_inflight,
-        .small_writes_inflight = adaptive ? ADAPTIVE_SMALL_INFLIGHT : options->writes_inflight,
-        .other_writes_inflight = adaptive ? 1 : options->writes_inflight,
+        .writes_inflight =
+            options->writes_inflight != 0 ? options->writes_inflight : DEFAULT_INFLIGHT,
         .epoch = tail->epoch + 1,
         .last_epoch = tail->epoch,
         .written_at_ns = tail->written_at_ns,

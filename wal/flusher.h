@@ -10,16 +10,9 @@
  * A run does two things.
  *   retire  Writes complete in any order; commit moves over the blocks in order (PREFIX).
  *   seal    Drain the published prefix of the ring into a block buffer, cut to the room left in the
- *           segment, and submit it, if not too many writes are in flight already. While they are,
- * the next group grows in the ring: group commit by itself.
- *
- * How many writes are in flight. A group that fills a block gains nothing by waiting: it is written
- * beside up to three others. Nor does one of a few records, which costs the disk a round trip and
- * hardly more: beside up to two others. One between these waits for the write before it: the fewer,
- * larger writes that follow cost less than the time they save. Measured on a virtual disk of 130 us a
- * write, quiet, two CPUs for client and server, medians of 5 alternating rounds: 50 connections x 1,
- * with 1, 2, 3, 4, 8 in flight, 112, 119, 138, 130, 136 k grants/s, p50 420, 383, 340, 344, 326 us;
- * 50 x 64, where groups are large, 3.26, 3.18, 3.00 M with 1, 2, 3; 1 x 1 no difference.
+ *           segment, and submit it, if not too many writes are in flight already: three, if nobody
+ *           says otherwise. While they are, the next group grows in the ring: group commit by
+ *           itself. README.md has the figures.
  *
  * Failure (FAIL-STOP). Of a completed write's result, only "all bytes" is success. -EAGAIN and
  * -EINTR say that nothing was attempted: the same write is submitted again. All else, a short write
@@ -97,9 +90,7 @@ struct hf_flusher {
     struct hf_recent *recent; /* gets what is drained; NULL: nobody can follow */
     const struct hf_server_clock *clock;
     enum hf_durability durability;
-    uint32_t full_writes_inflight;  /* at most, for a group that fills a block */
-    uint32_t small_writes_inflight; /* at most, for one of a few records */
-    uint32_t other_writes_inflight; /* at most, for one between these */
+    uint32_t writes_inflight; /* at most */
     uint8_t log_id[16];
     uint64_t epoch;
     uint64_t last_epoch;        /* of the block before the next; 0: there is none */
@@ -136,7 +127,7 @@ struct hf_log_tail {
 
 struct hf_flusher_options {
     enum hf_durability durability;
-    uint32_t writes_inflight; /* 1 .. HF_MAX_INFLIGHT; 0: as is best, see above */
+    uint32_t writes_inflight; /* 1 .. HF_MAX_INFLIGHT; 0: as is best, 3 */
     hf_flusher_failure *on_failure;
     void *failure_context;
     hf_flusher_full *on_full; /* or NULL */

@@ -48,14 +48,15 @@ static void submit_write(struct hf_write_queue *queue, int file, const void *buf
     self->blocks[cookie].file = file;
     self->blocks[cookie].bytes = bytes;
     self->inflight++;
+    submit(self->ring);
 }
 
-/* Queued: its owner submits it before it sleeps, as all else. */
 static void submit_sync(struct hf_uring_queue *queue, uint32_t cookie)
 {
     struct io_uring_sqe *sqe = hf_uring_sqe(queue->ring);
     io_uring_prep_fsync(sqe, queue->blocks[cookie].file, IORING_FSYNC_DATASYNC);
     io_uring_sqe_set_data64(sqe, queue->user_data | SYNC_BIT | cookie);
+    submit(queue->ring);
 }
 
 /* The block's result, once its write was complete. */

@@ -1,5 +1,10 @@
 /*
- * The write queue on an io_uring: block writes are submitted with whatever else its owner submits.
+ * The write queue on an io_uring.
+ *
+ * A write is submitted at once, not with whatever else its owner submits later. The kernel holds back
+ * the disk's requests of one submission until it is through with all of it (a plug, to merge them), so
+ * a block would wait for the replies that are sent behind it: some 100 us, as long as the disk takes
+ * for it.
  *
  * A block is complete when it is durable, by one of two ways (enum hf_log_writes).
  *   direct  One write with RWF_DSYNC: the request itself asks for it, whatever file it is for.

@@ -37,9 +37,8 @@
  *
  * How many writes are in flight is not probed. Measured here: what a disk gains by more of them is
  * not what a server gains. On one virtual disk, writes of 4 KiB took 128, 71, 53 and 28 us each with
- * 1, 2, 4 and 8 in flight, so that a probe would say 8; for the server, three are best there, and
- * one if groups are large, as the next one grows meanwhile (flusher.h). Full blocks of 1 MiB took 415, 378, 339 and 337 us, 9 to
- * 22 % less, with 4 as good as 8: that is the policy already.
+ * 1, 2, 4 and 8 in flight, so that a probe would say 8; for the server, three are best there, as the
+ * next group grows meanwhile (README.md).
  */
 #ifndef HF_WAL_PROBE_H
 #define HF_WAL_PROBE_H

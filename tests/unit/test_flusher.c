@@ -208,41 +208,21 @@ Test(flusher, no_more_writes_are_in_flight_than_allowed)
     }
 }
 
-/* What is done if nobody says otherwise. A few records go beside two other writes, and the next wait; a
- * group that is larger waits for all of them. */
-Test(flusher, by_default_few_records_go_beside_two_other_writes_and_more_wait)
+Test(flusher, by_default_three_are_in_flight_whatever_their_size)
 {
-    open_log(HF_DURABILITY_DISK, 0);
-    for (uint32_t i = 0; i < 4; i++)
-        append_and_flush(64);
-    cr_expect_eq(hf_manual_queue_count(&queue), 3);
-    complete(0, 0);
-    cr_expect_eq(hf_manual_queue_count(&queue), 3, "the fourth");
-    append_and_flush(65);
-    complete(0, 0);
-    complete(0, 0);
-    cr_expect_eq(hf_manual_queue_count(&queue), 1, "65 wait for the last of those before them");
-    complete(0, 0);
-    cr_expect_eq(header_in_flight(0).record_count, 65);
-    append_and_flush(65);
-    cr_expect_eq(hf_manual_queue_count(&queue), 1, "and are waited for by as many");
-    complete(0, 0);
-    complete(0, 0);
-    cr_expect_eq(commit_lsn(), 4 * 64 + 2 * 65);
-    close_log();
-}
-
-/* Of full blocks, four. */
-Test(flusher, by_default_a_full_block_goes_beside_three_others)
-{
-    open_sized_log(HF_DURABILITY_DISK, 0, 8 * SEGMENT_BYTES);
-    for (uint32_t i = 0; i < 5; i++)
-        append_and_flush(HF_MAX_BLOCK_RECORDS);
-    cr_expect_eq(hf_manual_queue_count(&queue), 4);
-    while (hf_manual_queue_count(&queue) != 0)
-        complete(0, 0);
-    cr_expect_eq(commit_lsn(), 5ull * HF_MAX_BLOCK_RECORDS);
-    close_log();
+    static const uint32_t sizes[] = {1, 65, HF_MAX_BLOCK_RECORDS};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        open_sized_log(HF_DURABILITY_DISK, 0, 8 * SEGMENT_BYTES);
+        for (uint32_t group = 0; group < 5; group++)
+            append_and_flush(sizes[i]);
+        cr_expect_eq(hf_manual_queue_count(&queue), 3);
+        while (hf_manual_queue_count(&queue) != 0)
+            complete(0, 0);
+        cr_expect_eq(queue.most, 3);
+        cr_expect_eq(commit_lsn(), 5ull * sizes[i]);
+        close_log();
+        hf_memory_io_close(&memory);
+    }
 }
 
 Test(flusher, commit_waits_for_the_oldest_write)

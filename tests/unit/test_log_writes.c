@@ -215,8 +215,7 @@ Test(log_writes, through_the_page_cache_one_write_is_in_flight_whatever_was_aske
 {
     mount_or_skip("ramfs", NULL);
     cr_assert_eq(try_open(HF_LOG_WRITES_AUTO, 4), 0, "%s", error);
-    cr_expect_eq(log_now.flusher.full_writes_inflight, 1);
-    cr_expect_eq(log_now.flusher.small_writes_inflight, 1);
+    cr_expect_eq(log_now.flusher.writes_inflight, 1);
     cr_expect_eq(log_now.disk.writes, HF_LOG_WRITES_SYNC);
     cr_assert_eq(hf_log_close(&log_now), 0);
 }
@@ -225,14 +224,14 @@ Test(log_writes, with_direct_io_as_many_are_in_flight_as_was_asked_for)
 {
     cr_assert_eq(try_open(HF_LOG_WRITES_SYNC, 3), 0, "%s", error);
     if (log_now.disk.direct.certain)
-        cr_expect_eq(log_now.flusher.full_writes_inflight, 3);
+        cr_expect_eq(log_now.flusher.writes_inflight, 3);
     cr_expect_eq(log_now.disk.writes, HF_LOG_WRITES_SYNC);
     cr_expect(log_now.disk.fixed);
     cr_assert_eq(hf_log_close(&log_now), 0);
     cr_assert_eq(try_open(HF_LOG_WRITES_AUTO, 0), 0, "%s", error);
     cr_expect_not(log_now.disk.fixed);
     if (log_now.disk.direct.certain)
-        cr_expect_gt(log_now.flusher.full_writes_inflight, 1);
+        cr_expect_gt(log_now.flusher.writes_inflight, 1);
     cr_assert_eq(hf_log_close(&log_now), 0);
 }
 

@@ -146,3 +146,72 @@ Test(table, cells_that_were_given_back_are_allotted_again)
         cr_expect_eq(find(number, &cell), HF_LOOKUP_FOUND);
     }
 }
+
+/* ---- the filter ---- */
+
+static void take_out(uint32_t number)
+{
+    struct hf_reservation_cell *cell;
+    struct hf_chain chain;
+    cr_assert_eq(find(number, &cell), HF_LOOKUP_FOUND);
+    cr_assert(hf_table_take_chain(&region, hash_of(number), &chain));
+    hf_chain_remove(&chain, &region, (uint32_t)(cell - region.reservations));
+    hf_chain_leave(&chain);
+}
+
+/* Of each chain: a bit for each id that is in it, and no other. */
+static void expect_exact_filters(void)
+{
+    for (uint32_t place = 0; place < region.header->index_count; place++) {
+        uint64_t head = hf_load_relaxed(&region.index[place]), bits = 0;
+        uint32_t number = (uint32_t)(head & HF_HEAD_FIRST);
+        while (number != 0) {
+            struct hf_id id;
+            hf_reservation_get_id(&region.reservations[number], &id);
+            bits |= hf_head_bit(hf_hash_id(&id, region.header->hash_seed));
+            number = hf_load_relaxed(&region.reservations[number].next);
+        }
+        cr_expect_eq(head >> 32, bits >> 32);
+    }
+}
+
+Test(table, whatever_is_taken_out_the_rest_is_found_and_the_filter_is_exact)
+{
+    enum { COUNT = 64, CHAINS = 4 };
+    struct hf_reservation_cell *cell;
+    open_table(COUNT);
+    region.header->index_count = CHAINS;
+    for (uint32_t number = 0; number < COUNT; number++) {
+        struct hf_chain chain;
+        cr_assert_eq(take(number, &chain), HF_LOOKUP_ABSENT);
+        insert(&chain, number);
+    }
+    expect_exact_filters();
+    for (uint32_t i = 0; i < COUNT; i++) {
+        take_out(i * 37 % COUNT); /* from the begin, the middle and the end of chains */
+        expect_exact_filters();
+        for (uint32_t j = 0; j < COUNT; j++)
+            cr_expect_eq(find(j * 37 % COUNT, &cell),
+                         j <= i ? HF_LOOKUP_ABSENT : HF_LOOKUP_FOUND);
+    }
+    for (uint32_t place = 0; place < CHAINS; place++)
+        cr_expect_eq(hf_load_relaxed(&region.index[place]), 0);
+}
+
+/* With as many reservations as chains, 3 in 100 are to be expected. */
+Test(table, an_id_that_is_not_there_seldom_costs_a_look_at_a_cell)
+{
+    enum { COUNT = 4096, ASKED = 20000 };
+    open_table(COUNT);
+    cr_assert_eq(region.header->index_count, COUNT);
+    for (uint32_t number = 0; number < COUNT; number++) {
+        struct hf_chain chain;
+        cr_assert_eq(take(number, &chain), HF_LOOKUP_ABSENT);
+        insert(&chain, number);
+        cr_expect_neq(hf_table_first_guess(&region, hash_of(number)), 0, "one that is there");
+    }
+    uint32_t looks = 0;
+    for (uint32_t number = COUNT; number < COUNT + ASKED; number++)
+        looks += hf_table_first_guess(&region, hash_of(number)) != 0;
+    cr_expect_lt(looks, ASKED * 6 / 100);
+}
