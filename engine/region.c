@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "engine/huge_pages.h"
 
 #define MAX_INVENTORIES  (1u << 24)
 #define MAX_RESERVATIONS ((1u << 31) - (1u << 16))
 #define LINK_NAME        "region"
 #define PAGE_BYTES       4096
-#define HUGE_PAGE_BYTES  (2ull << 20)
 
 static uint32_t power_of_two_at_least(uint64_t count)
 {
@@ -92,14 +92,14 @@ static void lay_out(struct hf_region_header *header, struct private_parts *parts
  * are none. Nothing may be touched there. */
 static uint8_t *reserve_addresses(uint64_t bytes, uint64_t aligned_offset)
 {
-    uint64_t all = bytes + HUGE_PAGE_BYTES;
+    uint64_t all = bytes + HF_HUGE_PAGE_BYTES;
     uint8_t *from = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (from == MAP_FAILED)
         return NULL;
-    uint64_t before = -((uintptr_t)from + aligned_offset) & (HUGE_PAGE_BYTES - 1);
+    uint64_t before = -((uintptr_t)from + aligned_offset) & (HF_HUGE_PAGE_BYTES - 1);
     if (before != 0)
         munmap(from, before);
-    munmap(from + before + bytes, HUGE_PAGE_BYTES - before);
+    munmap(from + before + bytes, HF_HUGE_PAGE_BYTES - before);
     return from + before;
 }
 
@@ -119,10 +119,6 @@ static int map_parts(struct hf_region *region, const struct hf_region_header *he
         munmap(base, parts->end_offset);
         return result;
     }
-    /* A hint. Not for the reservations: they are filled from one end to the other, 64 to a page, and
-     * making a huge page ready stands in the way of all that come meanwhile. */
-    madvise(base + parts->index_offset,
-            (header->index_count * sizeof(uint64_t)) & ~(HUGE_PAGE_BYTES - 1), MADV_HUGEPAGE);
     region->header = (void *)base;
     region->mapped_bytes = parts->end_offset;
     return 0;
@@ -153,6 +149,9 @@ int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_
     region->header->hash_seed = seed;
     find_shared_parts(region);
     find_private_parts(region, &parts);
+    /* Not for the reservations: they are filled from one end to the other, 64 to a page. */
+    region->huge_pages = hf_huge_pages_begin((void *)region->index,
+                                             header.index_count * sizeof region->index[0]);
     hf_store_release(&region->header->reservation_end, 1); /* pairs with hf_table_allot() */
     hf_store_release(&region->header->state, HF_REGION_RECOVERING); /* pairs with attach */
     return 0;
@@ -191,6 +190,7 @@ void hf_region_unpublish(struct hf_region *region)
 void hf_region_close(struct hf_region *region)
 {
     hf_region_unpublish(region);
+    hf_huge_pages_end(region->huge_pages);
     munmap(region->header, region->mapped_bytes);
     close(region->file);
     *region = (struct hf_region){.file = -1};
