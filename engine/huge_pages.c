@@ -1,11 +1,15 @@
 /* Huge pages; see huge_pages.h. */
 #include "engine/huge_pages.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/atomics.h"
 
@@ -14,36 +18,53 @@
 #endif
 
 #define SMALL_PAGE_BYTES 4096u
+#define ATTEMPTS         10
+#define PAUSE_NS         20000000
 
 struct hf_huge_pages {
     pthread_t thread;
     uint8_t *from;
     size_t count;
+    sem_t go;
     _Atomic uint32_t stop;
 };
+
+/* Each that is not huge yet. True: some may be another time, as somebody was about their small pages. */
+static bool make_all(const struct hf_huge_pages *pages)
+{
+    bool again = false;
+    for (size_t i = 0; i < pages->count; i++) {
+        uint8_t *page = pages->from + i * HF_HUGE_PAGE_BYTES;
+        if (hf_load_relaxed(&pages->stop) != 0) /* nothing else is handed over */
+            return false;
+        /* What is made huge must have a small page at least. Hints, both: where the kernel cannot, or
+         * must not, the pages stay as they are. */
+        madvise(page, SMALL_PAGE_BYTES, MADV_POPULATE_WRITE);
+        if (madvise(page, HF_HUGE_PAGE_BYTES, MADV_COLLAPSE) != 0)
+            again |= errno == EAGAIN || errno == EBUSY;
+    }
+    return again;
+}
 
 static void *make_huge(void *context)
 {
     struct hf_huge_pages *pages = context;
-    for (size_t i = 0; i < pages->count; i++) {
-        uint8_t *page = pages->from + i * HF_HUGE_PAGE_BYTES;
-        if (hf_load_relaxed(&pages->stop) != 0) /* nothing else is handed over */
-            break;
-        /* What is made huge must have a small page at least. Hints, both: where the kernel cannot, or
-         * must not, the pages stay as they are. */
-        madvise(page, SMALL_PAGE_BYTES, MADV_POPULATE_WRITE);
-        madvise(page, HF_HUGE_PAGE_BYTES, MADV_COLLAPSE);
-    }
+    struct timespec pause = {.tv_nsec = PAUSE_NS};
+    while (sem_wait(&pages->go) != 0)
+        ;
+    for (int i = 1; make_all(pages) && i < ATTEMPTS; i++)
+        nanosleep(&pause, NULL);
     return NULL;
 }
 
-struct hf_huge_pages *hf_huge_pages_begin(void *from, size_t bytes)
+struct hf_huge_pages *hf_huge_pages_new(void *from, size_t bytes)
 {
     size_t count = bytes / HF_HUGE_PAGE_BYTES;
     struct hf_huge_pages *pages = count != 0 ? malloc(sizeof *pages) : NULL;
     if (pages == NULL)
         return NULL;
     *pages = (struct hf_huge_pages){.from = from, .count = count};
+    sem_init(&pages->go, 0, 0);
     sigset_t all, before; /* signals are for others */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -51,15 +72,24 @@ struct hf_huge_pages *hf_huge_pages_begin(void *from, size_t bytes)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result == 0)
         return pages;
+    sem_destroy(&pages->go);
     free(pages);
     return NULL;
 }
 
-void hf_huge_pages_end(struct hf_huge_pages *pages)
+void hf_huge_pages_make(struct hf_huge_pages *pages)
+{
+    if (pages != NULL)
+        sem_post(&pages->go);
+}
+
+void hf_huge_pages_free(struct hf_huge_pages *pages)
 {
     if (pages == NULL)
         return;
     hf_store_relaxed(&pages->stop, 1);
+    sem_post(&pages->go);
     pthread_join(pages->thread, NULL);
+    sem_destroy(&pages->go);
     free(pages);
 }

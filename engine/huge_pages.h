@@ -3,9 +3,9 @@
  *
  * Left to the kernel, the first touch of each 2 MiB would clear all of them, in whoever serves: a
  * fraction of a millisecond each, and 5 ms on a virtual machine whose host has to find the memory
- * first; and a hundred claims touch the whole index. So the first touches get small pages, and a
- * thread of its own makes them huge, one after the other, in the first moments of a server. Who meets
- * it waits for one of them at most.
+ * first; and a hundred claims touch the whole index. So first touches get small pages, and what nobody
+ * has written takes no memory. When the range is in use all over, a thread of its own makes its pages
+ * huge, one after the other. Who meets it waits for one of them at most.
  */
 #ifndef HF_ENGINE_HUGE_PAGES_H
 #define HF_ENGINE_HUGE_PAGES_H
@@ -16,11 +16,14 @@
 
 struct hf_huge_pages;
 
-/* Begins with the whole huge pages of a range, which begins at one. NULL: it has none, or there is no
- * thread to be had; then the pages stay small. */
-struct hf_huge_pages *hf_huge_pages_begin(void *from, size_t bytes);
+/* Of a range, which begins at a huge page: for as many as are whole. NULL: there is none, or no thread
+ * to be had; then the pages stay small. */
+struct hf_huge_pages *hf_huge_pages_new(void *from, size_t bytes);
+
+/* The time has come. Any thread, once; never blocks. NULL: nothing. */
+void hf_huge_pages_make(struct hf_huge_pages *pages);
 
 /* Stops it, however far it is. Before the range is unmapped. NULL: nothing. */
-void hf_huge_pages_end(struct hf_huge_pages *pages);
+void hf_huge_pages_free(struct hf_huge_pages *pages);
 
 #endif

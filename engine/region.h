@@ -13,9 +13,10 @@
  * other processes can attach read-only and read availability without a system call. What speaks of
  * single reservations is nobody else's, and is private memory, where the kernel has huge pages for
  * the index (huge_pages.h): a claim meets a random line of it, and the walk to its page cost as much as
- * the line. All of it is sparse: pages are paid for as they are touched, those of the index, 4 to 8
- * bytes for each reservation that there may be, when it is made. The kernel frees them with the
- * process, however that ends. It is never read after a crash: recovery makes a new one from the log.
+ * the line. All of it is sparse: pages are paid for as they are touched (those of the index, 4 to 8
+ * bytes for each reservation that there may be, by the first 65,000 of 16 million), and the kernel
+ * frees them with the process, however that ends. It is never read after a crash: recovery makes a new
+ * one from the log.
  */
 #ifndef HF_ENGINE_REGION_H
 #define HF_ENGINE_REGION_H
@@ -78,7 +79,7 @@ struct hf_region {
     struct hf_terms *terms;                   /* by the same numbers */
     _Atomic uint64_t *index; /* heads of chains, see table.h */
     struct hf_mcas mcas;
-    struct hf_huge_pages *huge_pages; /* being made of the index, or NULL */
+    struct hf_huge_pages *huge_pages; /* of the index, or NULL */
     uint64_t mapped_bytes; /* from the header on, of all parts */
     int file;              /* the memory file */
     char *link;            /* DIR/region, or NULL */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/hash.h"
+#include "engine/huge_pages.h"
 
 #define CHUNK_CELLS 32
 
@@ -144,9 +145,13 @@ uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allot
 }
 
 /* Memory of the cells from `first` on, which nobody has touched before, as whole blocks of them are
- * reached. */
+ * reached. And, once, huge pages for the index: when there are as many cells that each of its small
+ * pages has two, about. */
 static void make_ready(const struct hf_region *region, uint32_t first, uint32_t count)
 {
+    uint32_t many = region->header->index_count / 256;
+    if (first <= many && many - first < count)
+        hf_huge_pages_make(region->huge_pages);
     uint32_t block = (first + count - 1) / READY_CELLS;
     if (block != (first - 1) / READY_CELLS)
         hf_region_ready(region, &region->reservations[(size_t)block * READY_CELLS],

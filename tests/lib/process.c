@@ -233,22 +233,19 @@ int hf_daemon_start_in(struct hf_daemon *server, const char *directory, const ch
 
 int hf_daemon_launch(struct hf_daemon *server, const struct hf_daemon_options *options)
 {
-    /* Two workers, however few CPUs there are, as two may meet; and an index that is quickly made.
-     * `extra` has the last word. */
+    /* Two workers, however few CPUs there are, as two may meet; `extra` has the last word. */
     const char *argv[MAX_ARGUMENTS] = {options->program,
                                        "--dir",
                                        options->directory,
                                        "--listen",
                                        options->listen ? options->listen : "127.0.0.1:0",
                                        "--workers",
-                                       "2",
-                                       "--max-reservations",
-                                       "1048576"};
+                                       "2"};
     int ends[2];
     hf_daemon_forget(server);
     server->launched_at_ns = hf_monotonic_now_ns();
-    for (size_t i = 0; options->extra && options->extra[i] && i + 10 < MAX_ARGUMENTS; i++)
-        argv[i + 9] = options->extra[i];
+    for (size_t i = 0; options->extra && options->extra[i] && i + 8 < MAX_ARGUMENTS; i++)
+        argv[i + 7] = options->extra[i];
     server->messages = memfd_create("messages", MFD_CLOEXEC);
     if (server->messages < 0 || pipe2(ends, O_CLOEXEC) < 0)
         return start_failed(server, strerror(errno));

@@ -6,8 +6,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/huge_pages.h"
 #include "engine/image.h"
 #include "engine/replay.h"
+#include "tests/lib/huge.h"
 #include "tests/lib/stress.h"
 
 #define RESERVATIONS 100000u
@@ -86,19 +88,36 @@ static void mapping_flags(const void *address, char flags[FLAGS_BYTES])
     fclose(maps);
 }
 
-Test(region, the_index_has_huge_pages_and_what_is_filled_in_order_has_not)
+Test(region, inventories_are_shared_with_readers_and_reservations_are_not)
 {
-    struct hf_region large;
     char flags[FLAGS_BYTES];
-    cr_assert_eq(hf_region_create(&large, 4, 1u << 20), 0);
-    cr_expect_eq((uintptr_t)large.index % (2u << 20), 0);
-    mapping_flags(large.index, flags);
-    cr_expect_not_null(strstr(flags, " hg"), "%s", flags);
-    cr_expect_null(strstr(flags, " sh"), "private: %s", flags);
-    mapping_flags(&large.reservations[1], flags);
-    cr_expect_null(strstr(flags, " hg"), "%s", flags);
-    mapping_flags(large.inventories, flags);
-    cr_expect_not_null(strstr(flags, " sh"), "shared with readers: %s", flags);
+    mapping_flags((const void *)region.index, flags);
+    cr_expect_null(strstr(flags, " sh"), "%s", flags);
+    mapping_flags(&region.reservations[1], flags);
+    cr_expect_null(strstr(flags, " sh"), "%s", flags);
+    mapping_flags(region.inventories, flags);
+    cr_expect_not_null(strstr(flags, " sh"), "%s", flags);
+}
+
+/* With 2^20 heads that is at 4096 cells; all mappings of private memory count as one. */
+Test(region, the_index_gets_huge_pages_when_its_small_ones_are_in_use)
+{
+    enum { COUNT = 1 << 20, MANY = COUNT / 256, INDEX_BYTES = COUNT * 8 };
+    struct hf_region large;
+    struct hf_allotment allotment = {0};
+    if (!hf_huge_can_be())
+        cr_skip("the kernel makes no huge pages here");
+    cr_assert_eq(hf_region_create(&large, 4, COUNT), 0);
+    cr_expect_eq((uintptr_t)large.index % HF_HUGE_PAGE_BYTES, 0);
+    for (uint32_t number = 1; number < MANY; number++) {
+        cr_assert(hf_table_allot(&large, &allotment));
+        cr_assert_eq(hf_table_take_cell(&large, &allotment), number);
+        if (number == MANY - 64) {
+            usleep(20000);
+            cr_expect_eq(hf_huge_kib((const void *)large.index, INDEX_BYTES), 0);
+        }
+    }
+    cr_expect(hf_huge_wait((const void *)large.index, INDEX_BYTES, INDEX_BYTES >> 10));
     hf_region_close(&large);
 }
 

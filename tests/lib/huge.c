@@ -1,0 +1,59 @@
+/* Huge pages; see huge.h. */
+#include "tests/lib/huge.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/huge_pages.h"
+
+#define PATIENCE_MS 20000
+
+bool hf_huge_can_be(void)
+{
+    uint8_t *mapped = mmap(NULL, 2 * HF_HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED)
+        return false;
+    uint8_t *page = mapped + (-(uintptr_t)mapped & (HF_HUGE_PAGE_BYTES - 1));
+    page[0] = 1;
+    struct hf_huge_pages *pages = hf_huge_pages_new(page, HF_HUGE_PAGE_BYTES);
+    hf_huge_pages_make(pages);
+    bool can = false;
+    for (int ms = 0; ms < 200 && !can; ms += 10) {
+        usleep(10000);
+        can = hf_huge_kib(page, HF_HUGE_PAGE_BYTES) != 0;
+    }
+    hf_huge_pages_free(pages);
+    munmap(mapped, 2 * HF_HUGE_PAGE_BYTES);
+    return can;
+}
+
+size_t hf_huge_kib(const void *from, size_t bytes)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    size_t all = 0, first, last, kib;
+    bool inside = false;
+    if (maps == NULL)
+        return 0;
+    while (fgets(line, sizeof line, maps) != NULL) {
+        if (sscanf(line, "%zx-%zx ", &first, &last) == 2)
+            inside = first < (uintptr_t)from + bytes && last > (uintptr_t)from;
+        else if (inside && sscanf(line, "AnonHugePages: %zu kB", &kib) == 1)
+            all += kib;
+    }
+    fclose(maps);
+    return all;
+}
+
+bool hf_huge_wait(const void *from, size_t bytes, size_t kib)
+{
+    for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
+        if (hf_huge_kib(from, bytes) == kib)
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
