@@ -77,12 +77,12 @@ struct hf_region {
     _Atomic uint32_t *inventory_index;
     struct hf_reservation_cell *reservations; /* [0] is never used: 0 means none */
     struct hf_terms *terms;                   /* by the same numbers */
-    _Atomic uint64_t *index; /* heads of chains, see table.h */
+    _Atomic uint64_t *index;                  /* heads of chains, see table.h */
     struct hf_mcas mcas;
     struct hf_huge_pages *huge_pages; /* of the index, or NULL */
-    uint64_t mapped_bytes; /* from the header on, of all parts */
-    int file;              /* the memory file */
-    char *link;            /* DIR/region, or NULL */
+    uint64_t mapped_bytes;            /* from the header on, of all parts */
+    int file;                         /* the memory file */
+    char *link;                       /* DIR/region, or NULL */
 };
 
 /*

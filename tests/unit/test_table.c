@@ -191,8 +191,7 @@ Test(table, whatever_is_taken_out_the_rest_is_found_and_the_filter_is_exact)
         take_out(i * 37 % COUNT); /* from the begin, the middle and the end of chains */
         expect_exact_filters();
         for (uint32_t j = 0; j < COUNT; j++)
-            cr_expect_eq(find(j * 37 % COUNT, &cell),
-                         j <= i ? HF_LOOKUP_ABSENT : HF_LOOKUP_FOUND);
+            cr_expect_eq(find(j * 37 % COUNT, &cell), j <= i ? HF_LOOKUP_ABSENT : HF_LOOKUP_FOUND);
     }
     for (uint32_t place = 0; place < CHAINS; place++)
         cr_expect_eq(hf_load_relaxed(&region.index[place]), 0);
