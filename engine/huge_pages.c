@@ -29,6 +29,23 @@ struct hf_huge_pages {
     _Atomic uint32_t stop;
 };
 
+/*
+ * Has a huge page among the free ones that the kernel gives out next, and the host, if there is one, has
+ * found the memory for it. Else that would happen while the kernel makes our page huge, when nobody may
+ * touch it, or map anything: 5 ms instead of half of one.
+ */
+static void warm_one(void)
+{
+    uint8_t *mapped = mmap(NULL, 2 * HF_HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        return;
+    uint8_t *page = mapped + (-(uintptr_t)mapped & (HF_HUGE_PAGE_BYTES - 1));
+    madvise(page, HF_HUGE_PAGE_BYTES, MADV_HUGEPAGE);
+    madvise(page, HF_HUGE_PAGE_BYTES, MADV_POPULATE_WRITE);
+    munmap(mapped, 2 * HF_HUGE_PAGE_BYTES);
+}
+
 /* Each that is not huge yet. True: some may be another time, as somebody was about their small pages. */
 static bool make_all(const struct hf_huge_pages *pages)
 {
@@ -39,6 +56,7 @@ static bool make_all(const struct hf_huge_pages *pages)
             return false;
         /* What is made huge must have a small page at least. Hints, both: where the kernel cannot, or
          * must not, the pages stay as they are. */
+        warm_one();
         madvise(page, SMALL_PAGE_BYTES, MADV_POPULATE_WRITE);
         if (madvise(page, HF_HUGE_PAGE_BYTES, MADV_COLLAPSE) != 0)
             again |= errno == EAGAIN || errno == EBUSY;
