@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -33,16 +35,19 @@ bool hf_huge_can_be(void)
 size_t hf_huge_kib(const void *from, size_t bytes)
 {
     FILE *maps = fopen("/proc/self/smaps", "r");
-    char line[512];
-    size_t all = 0, first, last, kib;
+    static const char label[] = "AnonHugePages:";
+    char line[512], *end;
+    size_t all = 0;
     bool inside = false;
     if (maps == NULL)
         return 0;
     while (fgets(line, sizeof line, maps) != NULL) {
-        if (sscanf(line, "%zx-%zx ", &first, &last) == 2)
-            inside = first < (uintptr_t)from + bytes && last > (uintptr_t)from;
-        else if (inside && sscanf(line, "AnonHugePages: %zu kB", &kib) == 1)
-            all += kib;
+        uintptr_t first = strtoull(line, &end, 16);
+        if (*end == '-') /* the first line of a mapping, "from-end ..." */
+            inside =
+                first < (uintptr_t)from + bytes && strtoull(end + 1, NULL, 16) > (uintptr_t)from;
+        else if (inside && strncmp(line, label, sizeof label - 1) == 0)
+            all += strtoull(line + sizeof label - 1, NULL, 10);
     }
     fclose(maps);
     return all;

@@ -382,7 +382,7 @@ Test(snapshotter, an_inventory_that_is_shown_later_than_it_is_logged_is_in_it)
 /* As in a burst: records with their LSNs first, then the cells, without a mark. */
 Test(snapshotter, a_reservation_that_is_shown_later_than_it_is_logged_is_in_it)
 {
-    struct half half;
+    struct half half = {0};
     create(1, 10);
     enter();
     claim(&half, 500, 1);
@@ -423,7 +423,7 @@ Test(snapshotter, an_inventory_that_it_does_not_see_is_in_the_log_behind_its_sta
  * segment with which the snapshot begins, or is in the snapshot. */
 Test(snapshotter, a_reservation_that_is_made_while_it_settles_is_not_lost)
 {
-    struct half half;
+    struct half half = {0};
     create(1, 10);
     begin_segment();
     begin_snapshot();
@@ -444,7 +444,7 @@ Test(snapshotter, a_reservation_that_is_made_while_it_settles_is_not_lost)
 /* Marked: its newest image may have an LSN before the start. The snapshotter waits for the mark. */
 Test(snapshotter, a_reservation_that_is_marked_is_waited_for)
 {
-    struct half half;
+    struct half half = {0};
     create(1, 10);
     enter();
     claim(&half, 500, 1);
@@ -579,7 +579,7 @@ Test(snapshotter, cells_that_are_used_again_while_it_copies_lose_nothing)
 /* A claim that has its version, and no LSN yet, while its inventory is copied. */
 Test(snapshotter, it_waits_again_for_whoever_was_inside_while_it_copied)
 {
-    struct half half;
+    struct half half = {0};
     create(1, 1);
     cr_assert_eq(set(1, HF_SET_FLAGS, HF_INVENTORY_CLOSE_WHEN_SOLD_OUT), HF_SET);
     begin_segment();
