@@ -145,11 +145,11 @@ uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allot
 }
 
 /* Memory of the cells from `first` on, which nobody has touched before, as whole blocks of them are
- * reached. And, once, huge pages for the index: when so many of its heads are in use that whoever fills
- * it is in a hurry, or has been at it for long. */
+ * reached. And, once, huge pages for the index: soon, as all of it is in use by then, and so that they
+ * are there when it is full of work; but not for a few. */
 static void make_ready(const struct hf_region *region, uint32_t first, uint32_t count)
 {
-    uint32_t many = region->header->index_count / 16;
+    uint32_t many = region->header->index_count / 16384;
     if (first <= many && many - first < count)
         hf_huge_pages_make(region->huge_pages);
     uint32_t block = (first + count - 1) / READY_CELLS;

@@ -99,10 +99,10 @@ Test(region, inventories_are_shared_with_readers_and_reservations_are_not)
     cr_expect_not_null(strstr(flags, " sh"), "%s", flags);
 }
 
-/* With 2^20 heads that is at 65536 cells; all mappings of private memory count as one. */
-Test(region, the_index_gets_huge_pages_when_a_sixteenth_of_it_is_in_use)
+/* With 2^22 heads that is at 256 cells; all mappings of private memory count as one. */
+Test(region, the_index_gets_huge_pages_soon_but_not_for_a_few)
 {
-    enum { COUNT = 1 << 20, MANY = COUNT / 16, INDEX_BYTES = COUNT * 8 };
+    enum { COUNT = 1 << 22, MANY = COUNT / 16384, INDEX_BYTES = COUNT * 8 };
     struct hf_region large;
     struct hf_allotment allotment = {0};
     if (!hf_huge_can_be())
