@@ -57,6 +57,7 @@ static bool make_all(const struct hf_huge_pages *pages)
         /* What is made huge must have a small page at least. Hints, both: where the kernel cannot, or
          * must not, the pages stay as they are. */
         warm_one();
+        madvise(page, HF_HUGE_PAGE_BYTES, MADV_HUGEPAGE);
         madvise(page, SMALL_PAGE_BYTES, MADV_POPULATE_WRITE);
         if (madvise(page, HF_HUGE_PAGE_BYTES, MADV_COLLAPSE) != 0)
             again |= errno == EAGAIN || errno == EBUSY;

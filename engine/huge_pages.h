@@ -4,7 +4,7 @@
  * Left to the kernel, the first touch of each 2 MiB would clear all of them, in whoever serves: a
  * fraction of a millisecond each, and 5 ms on a virtual machine whose host has to find the memory
  * first; and a hundred claims touch the whole index. So first touches get small pages, and what nobody
- * has written takes no memory. When the range is in use all over, a thread of its own makes its pages
+ * has written takes no memory (who wants that says MADV_NOHUGEPAGE). When the range is in use all over, a thread of its own makes its pages
  * huge, one after the other, in 15 to 350 ms for 128 MiB. Who meets it waits for one of them at most.
  */
 #ifndef HF_ENGINE_HUGE_PAGES_H

@@ -149,7 +149,9 @@ int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_
     region->header->hash_seed = seed;
     find_shared_parts(region);
     find_private_parts(region, &parts);
-    /* Not for the reservations: they are filled from one end to the other, 64 to a page. */
+    /* Not for the reservations: they are filled from one end to the other, 64 to a page. While a log is
+     * recovered nobody waits for one claim: huge from the first touch, a hint. */
+    madvise((void *)region->index, header.index_count * sizeof region->index[0], MADV_HUGEPAGE);
     region->huge_pages =
         hf_huge_pages_new((void *)region->index, header.index_count * sizeof region->index[0]);
     hf_store_release(&region->header->reservation_end, 1); /* pairs with hf_table_allot() */
@@ -174,6 +176,10 @@ int hf_region_publish(struct hf_region *region, const char *directory)
             result = -errno;
         free(temporary);
     }
+    /* From now on somebody waits (huge_pages.h). A hint. */
+    if (hf_load_relaxed(&region->header->reservation_end) <= hf_region_few(region))
+        madvise((void *)region->index, region->header->index_count * sizeof region->index[0],
+                MADV_NOHUGEPAGE);
     hf_store_release(&region->header->state, HF_REGION_READY); /* pairs with attach */
     return result;
 }

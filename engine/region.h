@@ -111,6 +111,12 @@ void hf_region_detach(struct hf_region *region);
  */
 void hf_region_ready(const struct hf_region *region, const void *from, size_t bytes);
 
+/* So many reservations are not worth huge pages for the index. */
+static inline uint32_t hf_region_few(const struct hf_region *region)
+{
+    return region->header->index_count / 16384;
+}
+
 /* The cell of an inventory, or NULL. Any thread or process. */
 struct hf_inventory_cell *hf_region_find_inventory(const struct hf_region *region,
                                                    uint64_t inventory_id);

@@ -149,8 +149,9 @@ uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allot
  * are there when it is full of work; but not for a few. */
 static void make_ready(const struct hf_region *region, uint32_t first, uint32_t count)
 {
-    uint32_t many = region->header->index_count / 16384;
-    if (first <= many && many - first < count)
+    uint32_t few = hf_region_few(region);
+    if (first <= few && few - first < count &&
+        hf_load_relaxed(&region->header->state) == HF_REGION_READY) /* else they are huge already */
         hf_huge_pages_make(region->huge_pages);
     uint32_t block = (first + count - 1) / READY_CELLS;
     if (block != (first - 1) / READY_CELLS)

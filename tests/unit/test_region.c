@@ -10,6 +10,7 @@
 #include "engine/image.h"
 #include "engine/replay.h"
 #include "tests/lib/huge.h"
+#include "tests/lib/process.h"
 #include "tests/lib/stress.h"
 
 #define RESERVATIONS 100000u
@@ -107,17 +108,34 @@ Test(region, the_index_gets_huge_pages_soon_but_not_for_a_few)
     struct hf_allotment allotment = {0};
     if (!hf_huge_can_be())
         cr_skip("the kernel makes no huge pages here");
+    char directory[HF_DIRECTORY_TEXT_BYTES];
+    cr_assert_eq(hf_directory_make(directory), 0);
     cr_assert_eq(hf_region_create(&large, 4, COUNT), 0);
+    cr_assert_eq(hf_region_publish(&large, directory), 0);
     cr_expect_eq((uintptr_t)large.index % HF_HUGE_PAGE_BYTES, 0);
     for (uint32_t number = 1; number < MANY; number++) {
         cr_assert(hf_table_allot(&large, &allotment));
         cr_assert_eq(hf_table_take_cell(&large, &allotment), number);
         if (number == MANY - 64) {
+            hf_store_relaxed(&large.index[12345], 0); /* as whoever takes a chain */
             usleep(20000);
             cr_expect_eq(hf_huge_kib((const void *)large.index, INDEX_BYTES), 0);
         }
     }
     cr_expect(hf_huge_wait((const void *)large.index, INDEX_BYTES, INDEX_BYTES >> 10));
+    hf_region_close(&large);
+    hf_directory_remove(directory);
+}
+
+Test(region, while_a_log_is_recovered_the_index_is_huge_from_the_first_touch)
+{
+    enum { COUNT = 1 << 20 };
+    struct hf_region large;
+    if (!hf_huge_can_be())
+        cr_skip("the kernel makes no huge pages here");
+    cr_assert_eq(hf_region_create(&large, 4, COUNT), 0);
+    hf_store_relaxed(&large.index[12345], 0);
+    cr_expect_eq(hf_huge_kib((const void *)large.index, COUNT * 8), 2048);
     hf_region_close(&large);
 }
 
