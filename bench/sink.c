@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/temporary.h"
 
 #define RING_SLOTS   8192
 #define AT_ONCE      1024 /* records copied at a time */
@@ -101,13 +102,12 @@ static int view_dropped(struct hf_sink *sink, struct hf_view **view)
 {
     const char *parent = getenv("TMPDIR");
     char directory[PATH_MAX];
-    /* A template of mkdtemp(). */
-    snprintf(directory, sizeof directory, "%s/holdfast-view-XXXXXX",
-             parent != NULL && parent[0] != '\0' ? parent : P_tmpdir);
-    if (mkdtemp(directory) == NULL)
-        return -errno;
+    int result = hf_temporary_directory(directory, sizeof directory,
+                                        parent != NULL && parent[0] != '\0' ? parent : P_tmpdir);
+    if (result != 0)
+        return result;
     struct hf_region *region = &sink->bare_engine.region;
-    int result = hf_region_publish(region, directory);
+    result = hf_region_publish(region, directory);
     if (result == 0)
         result = hf_view_open(directory, view);
     hf_region_unpublish(region);

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,6 +10,7 @@
 #include <time.h>
 
 #include "base/atomics.h"
+#include "base/thread.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
@@ -22,11 +21,11 @@
 #define PAUSE_NS         20000000
 
 struct hf_huge_pages {
-    pthread_t thread;
     uint8_t *from;
     size_t count;
-    sem_t go;
-    _Atomic uint32_t stop;
+    pthread_t thread;
+    bool begun;            /* there is a thread; written by whoever begins, once */
+    _Atomic uint32_t stop; /* written by whoever frees */
 };
 
 /*
@@ -52,7 +51,7 @@ static bool make_all(const struct hf_huge_pages *pages)
     bool again = false;
     for (size_t i = 0; i < pages->count; i++) {
         uint8_t *page = pages->from + i * HF_HUGE_PAGE_BYTES;
-        if (hf_load_relaxed(&pages->stop) != 0) /* nothing else is handed over */
+        if (hf_load_relaxed(&pages->stop) != 0)
             return false;
         /* What is made huge must have a small page at least. Hints, both: where the kernel cannot, or
          * must not, the pages stay as they are. */
@@ -67,10 +66,8 @@ static bool make_all(const struct hf_huge_pages *pages)
 
 static void *make_huge(void *context)
 {
-    struct hf_huge_pages *pages = context;
+    const struct hf_huge_pages *pages = context;
     struct timespec pause = {.tv_nsec = PAUSE_NS};
-    while (sem_wait(&pages->go) != 0)
-        ;
     for (int i = 1; make_all(pages) && i < ATTEMPTS; i++)
         nanosleep(&pause, NULL);
     return NULL;
@@ -80,35 +77,23 @@ struct hf_huge_pages *hf_huge_pages_new(void *from, size_t bytes)
 {
     size_t count = bytes / HF_HUGE_PAGE_BYTES;
     struct hf_huge_pages *pages = count != 0 ? malloc(sizeof *pages) : NULL;
-    if (pages == NULL)
-        return NULL;
-    *pages = (struct hf_huge_pages){.from = from, .count = count};
-    sem_init(&pages->go, 0, 0);
-    sigset_t all, before; /* signals are for others */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&pages->thread, NULL, make_huge, pages);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (result == 0)
-        return pages;
-    sem_destroy(&pages->go);
-    free(pages);
-    return NULL;
+    if (pages != NULL)
+        *pages = (struct hf_huge_pages){.from = from, .count = count};
+    return pages;
 }
 
-void hf_huge_pages_make(struct hf_huge_pages *pages)
+void hf_huge_pages_begin(struct hf_huge_pages *pages)
 {
     if (pages != NULL)
-        sem_post(&pages->go);
+        pages->begun = hf_thread_start(&pages->thread, make_huge, pages) == 0;
 }
 
 void hf_huge_pages_free(struct hf_huge_pages *pages)
 {
     if (pages == NULL)
         return;
-    hf_store_relaxed(&pages->stop, 1);
-    sem_post(&pages->go);
-    pthread_join(pages->thread, NULL);
-    sem_destroy(&pages->go);
+    hf_store_relaxed(&pages->stop, 1); /* nothing else is handed over */
+    if (pages->begun)
+        pthread_join(pages->thread, NULL);
     free(pages);
 }

@@ -3,9 +3,10 @@
  *
  * Left to the kernel, the first touch of each 2 MiB would clear all of them, in whoever serves: a
  * fraction of a millisecond each, and 5 ms on a virtual machine whose host has to find the memory
- * first; and a hundred claims touch the whole index. So first touches get small pages, and what nobody
- * has written takes no memory (who wants that says MADV_NOHUGEPAGE). When the range is in use all over, a thread of its own makes its pages
- * huge, one after the other, in 15 to 350 ms for 128 MiB. Who meets it waits for one of them at most.
+ * first; and a hundred claims touch the whole index. So, as soon as somebody waits, first touches get
+ * small pages (the owner says MADV_NOHUGEPAGE), and what nobody has written takes no memory. When the
+ * range is in use all over, a thread of its own makes its pages huge, one after the other, in 15 to
+ * 350 ms for 128 MiB. Who meets it waits for one of them at most.
  */
 #ifndef HF_ENGINE_HUGE_PAGES_H
 #define HF_ENGINE_HUGE_PAGES_H
@@ -16,12 +17,13 @@
 
 struct hf_huge_pages;
 
-/* Of a range, which begins at a huge page: for as many as are whole. NULL: there is none, or no thread
- * to be had; then the pages stay small. */
+/* Of a range, which begins at a huge page: for as many as are whole. NULL: there is none, or no memory;
+ * then the pages stay small. */
 struct hf_huge_pages *hf_huge_pages_new(void *from, size_t bytes);
 
-/* The time has come. Any thread, once; never blocks. NULL: nothing. */
-void hf_huge_pages_make(struct hf_huge_pages *pages);
+/* Begins to make them, and returns. Any thread, once, before the range is given up. Where no thread is
+ * to be had the pages stay small. NULL: nothing. */
+void hf_huge_pages_begin(struct hf_huge_pages *pages);
 
 /* Stops it, however far it is. Before the range is unmapped. NULL: nothing. */
 void hf_huge_pages_free(struct hf_huge_pages *pages);

@@ -111,7 +111,7 @@ void hf_region_detach(struct hf_region *region);
  */
 void hf_region_ready(const struct hf_region *region, const void *from, size_t bytes);
 
-/* So many reservations are not worth huge pages for the index. */
+/* So many reservations are not worth huge pages for the index: 1000 of 16 million. */
 static inline uint32_t hf_region_few(const struct hf_region *region)
 {
     return region->header->index_count / 16384;

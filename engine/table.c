@@ -152,7 +152,7 @@ static void make_ready(const struct hf_region *region, uint32_t first, uint32_t 
     uint32_t few = hf_region_few(region);
     if (first <= few && few - first < count &&
         hf_load_relaxed(&region->header->state) == HF_REGION_READY) /* else they are huge already */
-        hf_huge_pages_make(region->huge_pages);
+        hf_huge_pages_begin(region->huge_pages);
     uint32_t block = (first + count - 1) / READY_CELLS;
     if (block != (first - 1) / READY_CELLS)
         hf_region_ready(region, &region->reservations[(size_t)block * READY_CELLS],

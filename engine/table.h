@@ -21,7 +21,7 @@
  * other grant of that id can: so "looked up and not there" stays true until it inserts (no id is
  * granted twice). A lookup outside loads the head once. If that is taken, the lookup is put aside.
  * If not, all who decided before have inserted, and the chain from that head is what was true at
- * the instant of the load. So whoever is refused since a word showed too few units, and looks the
+ * the instant of the load; so is the filter, which is in the same word. So whoever is refused since a word showed too few units, and looks the
  * id up after that load: had the missing units gone to this very id, then its grant had taken the
  * chain before, and either still has it (put aside) or has inserted (found). A refusal never denies
  * a grant that exists (HONEST-NO), and NOT_FOUND never hides one whose units others already miss.

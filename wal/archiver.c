@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "base/atomics.h"
 #include "base/check.h"
+#include "base/thread.h"
 #include "wal/archived.h"
 #include "wal/segment_header.h"
 #include "wal/snapshot_header.h"
@@ -393,9 +393,6 @@ static void wait_until(struct hf_archiver *archiver, uint64_t until_ns)
 static void *archiver_main(void *context)
 {
     struct hf_archiver *archiver = context;
-    sigset_t all; /* handlers are for other threads */
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
     /* Acquire, pairs with the release in hf_archiver_close(). */
     while (!hf_load_acquire(&archiver->closing))
         wait_until(archiver, hf_archiver_step(archiver, hf_monotonic_now_ns()));
@@ -407,7 +404,7 @@ static int start_thread(struct hf_archiver *archiver)
     archiver->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (archiver->wake < 0)
         return -errno;
-    return -pthread_create(&archiver->thread, NULL, archiver_main, archiver);
+    return hf_thread_start(&archiver->thread, archiver_main, archiver);
 }
 
 /* ---- opening and closing ---- */

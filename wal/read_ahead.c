@@ -1,10 +1,10 @@
 /* Reading ahead: see read_ahead.h. */
 #include "wal/read_ahead.h"
 
-#include <signal.h>
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 #include "wal/io.h"
 
 #define HUGE_PAGE_BYTES (2u << 20)
@@ -55,17 +55,6 @@ static void *reader_main(void *context)
     return NULL;
 }
 
-/* Signals are for the threads that were there before. */
-static bool start_thread(struct hf_read_ahead *ahead)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&ahead->thread, NULL, reader_main, ahead) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
-
 /* One of the two waits at most: the thread when there is nothing to do, the caller when there is. */
 static void set_state(struct hf_read_ahead *ahead, enum hf_read_ahead_state state)
 {
@@ -106,7 +95,8 @@ void hf_read_ahead_begin(struct hf_read_ahead *ahead, int file, void *buffer, si
 {
     HF_CHECK(!ahead->begun);
     if (!ahead->tried)
-        ahead->has_thread = ahead->io->concurrent && start_thread(ahead);
+        ahead->has_thread =
+            ahead->io->concurrent && hf_thread_start(&ahead->thread, reader_main, ahead) == 0;
     ahead->tried = true;
     ahead->begun = true;
     ahead->file = file;

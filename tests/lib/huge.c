@@ -8,27 +8,36 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "engine/huge_pages.h"
 
 #define PATIENCE_MS 20000
 
+uint8_t *hf_huge_map(size_t count)
+{
+    size_t bytes = count * HF_HUGE_PAGE_BYTES;
+    uint8_t *mapped = mmap(NULL, bytes + HF_HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    HF_CHECK(mapped != MAP_FAILED);
+    size_t before = -(uintptr_t)mapped & (HF_HUGE_PAGE_BYTES - 1);
+    if (before != 0)
+        munmap(mapped, before);
+    munmap(mapped + before + bytes, HF_HUGE_PAGE_BYTES - before);
+    return mapped + before;
+}
+
+void hf_huge_unmap(uint8_t *from, size_t count)
+{
+    munmap(from, count * HF_HUGE_PAGE_BYTES);
+}
+
 bool hf_huge_can_be(void)
 {
-    uint8_t *mapped = mmap(NULL, 2 * HF_HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED)
-        return false;
-    uint8_t *page = mapped + (-(uintptr_t)mapped & (HF_HUGE_PAGE_BYTES - 1));
+    uint8_t *page = hf_huge_map(1);
+    madvise(page, HF_HUGE_PAGE_BYTES, MADV_HUGEPAGE);
     page[0] = 1;
-    struct hf_huge_pages *pages = hf_huge_pages_new(page, HF_HUGE_PAGE_BYTES);
-    hf_huge_pages_make(pages);
-    bool can = false;
-    for (int ms = 0; ms < 200 && !can; ms += 10) {
-        usleep(10000);
-        can = hf_huge_kib(page, HF_HUGE_PAGE_BYTES) != 0;
-    }
-    hf_huge_pages_free(pages);
-    munmap(mapped, 2 * HF_HUGE_PAGE_BYTES);
+    bool can = hf_huge_kib(page, HF_HUGE_PAGE_BYTES) != 0;
+    hf_huge_unmap(page, 1);
     return can;
 }
 

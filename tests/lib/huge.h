@@ -4,6 +4,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* So many huge pages of private memory, in small ones as long as nobody asks for more. */
+uint8_t *hf_huge_map(size_t count);
+void hf_huge_unmap(uint8_t *from, size_t count);
 
 /* True if the kernel makes them here, when it is asked to. */
 bool hf_huge_can_be(void);

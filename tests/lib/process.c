@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/temporary.h"
 
 #define START_TIMEOUT_MS   60000
 #define STOP_TIMEOUT_MS    60000
@@ -377,10 +378,7 @@ int hf_directory_make(char path[HF_DIRECTORY_TEXT_BYTES])
     const char *parent = getenv("TMPDIR");
     if (!parent || !parent[0] || in_memory(parent))
         parent = "/var/tmp";
-    int length = snprintf(path, HF_DIRECTORY_TEXT_BYTES, "%s/holdfast-XXXXXX", parent);
-    if (length >= HF_DIRECTORY_TEXT_BYTES)
-        return -ENAMETOOLONG;
-    return mkdtemp(path) ? 0 : -errno;
+    return hf_temporary_directory(path, HF_DIRECTORY_TEXT_BYTES, parent);
 }
 
 unsigned hf_directory_entries(const char *path)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/temporary.h"
 #include "tests/lib/process.h"
 #include "tests/sim/clock.h"
 #include "tests/sim/origin.h"
@@ -194,10 +195,8 @@ static void read_options(int argc, char **argv)
 /* Where no disk is waited for, if there is such a place: nothing but a lock and a link is there. */
 static void make_directory(void)
 {
-    snprintf(program.directory, sizeof program.directory, "/dev/shm/holdfast-sim-XXXXXX");
-    if (mkdtemp(program.directory) != NULL)
-        return;
-    if (hf_directory_make(program.directory) != 0) {
+    if (hf_temporary_directory(program.directory, sizeof program.directory, "/dev/shm") != 0 &&
+        hf_directory_make(program.directory) != 0) {
         fputs("sim: cannot make a directory\n", hf_speech_real());
         exit(2);
     }

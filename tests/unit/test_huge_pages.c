@@ -1,7 +1,6 @@
 /* Huge pages, made while the memory is in use. */
 #include <criterion/criterion.h>
 #include <stdint.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/atomics.h"
@@ -11,19 +10,16 @@
 enum { PAGES = 6 };
 #define AREA_BYTES (PAGES * HF_HUGE_PAGE_BYTES)
 
-static uint8_t *mapped, *area;
+static uint8_t *area;
 
 static void map_area(void)
 {
-    mapped = mmap(NULL, AREA_BYTES + HF_HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(mapped, MAP_FAILED);
-    area = mapped + (-(uintptr_t)mapped & (HF_HUGE_PAGE_BYTES - 1));
+    area = hf_huge_map(PAGES);
 }
 
 static void unmap_area(void)
 {
-    munmap(mapped, AREA_BYTES + HF_HUGE_PAGE_BYTES);
+    hf_huge_unmap(area, PAGES);
 }
 
 /* cppcheck-suppress unknownMacro; a test suite of Criterion */
@@ -41,7 +37,7 @@ Test(huge_pages, all_become_huge_when_they_shall_and_what_was_written_meanwhile_
     cr_assert_not_null(pages);
     usleep(20000);
     cr_expect_eq(hf_huge_kib(area, AREA_BYTES), 0, "not yet");
-    hf_huge_pages_make(pages);
+    hf_huge_pages_begin(pages);
     for (size_t i = step; i < count; i += 2 * step)
         hf_store_relaxed(&words[i], i);
     cr_expect(hf_huge_wait(area, AREA_BYTES, AREA_BYTES >> 10));
@@ -53,10 +49,10 @@ Test(huge_pages, all_become_huge_when_they_shall_and_what_was_written_meanwhile_
 Test(huge_pages, it_ends_whenever_it_is_told_to_and_less_than_one_page_is_nothing)
 {
     struct hf_huge_pages *pages = hf_huge_pages_new(area, AREA_BYTES);
-    hf_huge_pages_make(pages);
+    hf_huge_pages_begin(pages);
     hf_huge_pages_free(pages);
-    hf_huge_pages_free(hf_huge_pages_new(area, AREA_BYTES)); /* never made */
+    hf_huge_pages_free(hf_huge_pages_new(area, AREA_BYTES)); /* never begun */
     cr_expect_null(hf_huge_pages_new(area, HF_HUGE_PAGE_BYTES - 4096));
-    hf_huge_pages_make(NULL);
+    hf_huge_pages_begin(NULL);
     hf_huge_pages_free(NULL);
 }
