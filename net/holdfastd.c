@@ -64,9 +64,10 @@ static void print_ready(const struct hf_server *server)
     hf_disk_describe(&store->log.disk, disk, sizeof disk);
     struct hf_info info;
     hf_server_describe((struct hf_server *)server, &info);
-    printf("holdfastd: ready on %s, %u workers, durability %s, recovered %llu reservations and %u "
-           "inventories from %llu records in %s (%s), LSN %llu; log writes: %s\n",
-           server->address, server->worker_count, info.durability != 0 ? "memory" : "disk",
+    printf("holdfastd: ready on %s, %u worker%s, durability %s, recovered %llu reservations and "
+           "%u inventories from %llu records in %s (%s), LSN %llu; log writes: %s\n",
+           server->address, server->worker_count, server->worker_count == 1 ? "" : "s",
+           info.durability != 0 ? "memory" : "disk",
            (unsigned long long)store->recovered_reservations, info.inventories,
            (unsigned long long)recovery->records, duration, rate,
            (unsigned long long)info.commit_lsn, disk);
