@@ -20,13 +20,20 @@ struct burst {
     uint32_t claimed; /* of these, steps whose units are ours */
 };
 
+static inline __attribute__((always_inline)) void prefetch_heads(const struct hf_region *region,
+                                                                 const struct hf_reserve *requests,
+                                                                 uint32_t count, uint64_t *hashes)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = hf_hash_id(&requests[i].id, region->header->hash_seed);
+        hf_table_prefetch_head(region, hashes[i]);
+    }
+}
+
 static void prefetch(struct burst *burst, uint32_t count)
 {
     const struct hf_region *region = &burst->actor->engine->region;
-    for (uint32_t i = 0; i < count; i++) {
-        burst->hashes[i] = hf_hash_id(&burst->requests[i].id, region->header->hash_seed);
-        hf_table_prefetch_head(region, burst->hashes[i]);
-    }
+    prefetch_heads(region, burst->requests, count, burst->hashes);
     /* Meanwhile the lines that will be written, about: others may take LSNs before us. */
     const struct hf_ring *ring = burst->actor->log.ring;
     uint64_t tail = hf_load_relaxed(&ring->tail);
@@ -142,12 +149,19 @@ static void give_back(struct burst *burst)
     }
 }
 
-bool hf_engine_burst_begins(const struct hf_actor *actor, const struct hf_reserve *first)
+static enum hf_claim weigh(const struct hf_region *region, const struct hf_reserve *request,
+                           uint64_t *word)
+{
+    const struct hf_inventory_cell *inventory =
+        hf_region_find_inventory(region, request->inventory_id);
+    return inventory != NULL ? hf_inventory_weigh(inventory, request->qty, word)
+                             : HF_CLAIM_INVOLVED;
+}
+
+enum hf_claim hf_engine_weigh_burst(const struct hf_actor *actor, const struct hf_reserve *first)
 {
     uint64_t word;
-    const struct hf_inventory_cell *inventory =
-        hf_region_find_inventory(&actor->engine->region, first->inventory_id);
-    return inventory != NULL && !hf_inventory_too_few(inventory, first->qty, &word);
+    return weigh(&actor->engine->region, first, &word);
 }
 
 uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve *requests,
@@ -175,4 +189,40 @@ uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve
     }
     give_back(&burst);
     return burst.claimed;
+}
+
+/* How many of the first requests want more than there is, by a look at each inventory's word. */
+static uint32_t count_too_few(const struct hf_region *region, const struct hf_reserve *requests,
+                              uint32_t count, struct hf_availability *left)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hf_reserve *request = &requests[i];
+        uint64_t word;
+        if (hf_id_is_zero(&request->id))
+            return i;
+        if (i != 0 && request->inventory_id == request[-1].inventory_id &&
+            request->qty == request[-1].qty) {
+            left[i] = left[i - 1];
+            continue;
+        }
+        if (weigh(region, request, &word) != HF_CLAIM_TOO_FEW)
+            return i;
+        left[i] = (struct hf_availability){hf_word_available(word), hf_word_version(word)};
+    }
+    return count;
+}
+
+uint32_t hf_engine_refuse_burst(struct hf_actor *actor, const struct hf_reserve *requests,
+                                uint32_t count, struct hf_availability *left)
+{
+    const struct hf_region *region = &actor->engine->region;
+    struct hf_reservation_cell *known;
+    uint64_t hashes[HF_BURST_MAX];
+    HF_CHECK(count != 0 && count <= HF_BURST_MAX);
+    prefetch_heads(region, requests, count, hashes);
+    count = count_too_few(region, requests, count, left);
+    for (uint32_t i = 0; i < count; i++)
+        if (hf_table_find(region, &requests[i].id, hashes[i], &known) != HF_LOOKUP_ABSENT)
+            return i;
+    return count;
 }

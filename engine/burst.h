@@ -1,7 +1,7 @@
 /*
- * A burst: plain reservations that came together, decided together.
+ * A burst: plain reservations that came together, decided together, with a yes or with a no.
  *
- * Each costs a grant three instructions that lock a cache line, and two of these lines belong to
+ * Grants. Each costs a grant three instructions that lock a cache line, and two of these lines belong to
  * everybody: the inventory's word and the ring's tail. A burst takes the units of neighbours that
  * want the same inventory with one CAS, and the LSNs of all with one addition. Nothing else is
  * different from as many single grants, one behind the other:
@@ -14,6 +14,12 @@
  *      images
  *   4. fill the cells, and leave the chains: whoever looks one of the ids up meets the chain taken, or
  *      the reservation with its LSN. So no cell needs a mark
+ *
+ * Refusals. Neighbours that want as many of the same inventory are refused by one look at its word, and
+ * each by a look at the table behind it: as each would be by itself (HONEST-NO, engine/table.h), as all
+ * of them were under way when the word was loaded. An id that is known, or whose chain is taken, ends
+ * the burst before it.
+ *
  * What is more than plain is left to hf_engine_reserve(): the last unit, rules, waiting lists, holds.
  */
 #ifndef HF_ENGINE_BURST_H
@@ -23,9 +29,9 @@
 
 #define HF_BURST_MAX 32
 
-/* False: the first of them will be refused, most likely, so that there is no burst to be made of what
- * comes with it. A hint; whoever refuses it looks closely. */
-bool hf_engine_burst_begins(const struct hf_actor *actor, const struct hf_reserve *first);
+/* What will become of the first of them, most likely, and so of those that come with it. INVOLVED: no
+ * burst. A hint. */
+enum hf_claim hf_engine_weigh_burst(const struct hf_actor *actor, const struct hf_reserve *first);
 
 /*
  * Grants as many of the first requests as are plain; *made gets the reservations. Returns how many,
@@ -34,5 +40,12 @@ bool hf_engine_burst_begins(const struct hf_actor *actor, const struct hf_reserv
  */
 uint32_t hf_engine_reserve_burst(struct hf_actor *actor, const struct hf_reserve *requests,
                                  uint32_t count, struct hf_reservation *made);
+
+/*
+ * Refuses as many of the first requests as are plain, at once: SOLD_OUT. *left gets what the word of
+ * each said. Returns how many, as above.
+ */
+uint32_t hf_engine_refuse_burst(struct hf_actor *actor, const struct hf_reserve *requests,
+                                uint32_t count, struct hf_availability *left);
 
 #endif

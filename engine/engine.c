@@ -309,7 +309,7 @@ void hf_engine_reserve(struct hf_actor *actor, const struct hf_reserve *request,
     }
     /* Sold out: no need to take the chain, and no write to any shared line. The id is looked up
      * after the word was loaded. */
-    if (hf_inventory_too_few(inventory, request->qty, &word)) {
+    if (hf_inventory_weigh(inventory, request->qty, &word) == HF_CLAIM_TOO_FEW) {
         switch (hf_table_find(region, &request->id, hash, &known)) {
         case HF_LOOKUP_ABSENT:
             refuse(word, outcome);

@@ -36,7 +36,7 @@ enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, u
         int32_t available = hf_word_available(seen);
         if (HF_UNLIKELY(available < (int32_t)qty)) {
             /* It was given: a refusal speaks of the word as it is now. Between two looks at it, at
-             * what may help: see hf_inventory_too_few(). */
+             * what may help: see hf_inventory_weigh(). */
             bool helpless = is_helpless(cell);
             uint64_t again = hf_load_acquire(&cell->word);
             if (again != seen) {
@@ -69,13 +69,17 @@ bool hf_inventory_claim_run(struct hf_inventory_cell *cell, uint32_t count, uint
     return true;
 }
 
-bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word)
+enum hf_claim hf_inventory_weigh(const struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word)
 {
     /* Acquire, pairs with the claims: a refusal that follows from this load looks at the table
      * afterwards, and must find there whoever took the units. */
     *word = hf_load_acquire(&cell->word);
-    return !is_involved(cell, *word) && hf_word_available(*word) < (int32_t)qty &&
-           is_helpless(cell) && hf_load_acquire(&cell->word) == *word;
+    if (HF_UNLIKELY(is_involved(cell, *word)))
+        return HF_CLAIM_INVOLVED;
+    if (hf_word_available(*word) >= (int32_t)qty)
+        return HF_CLAIM_DONE;
+    return is_helpless(cell) && hf_load_acquire(&cell->word) == *word ? HF_CLAIM_TOO_FEW
+                                                                      : HF_CLAIM_INVOLVED;
 }
 
 void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, struct hf_rules *copy)

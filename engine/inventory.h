@@ -92,7 +92,7 @@ enum hf_claim {
     HF_CLAIM_INVOLVED, /* rules, a waiting list, an operation over several words, holds: look closely */
 };
 
-/* *word: given, as it was loaded last (hf_inventory_too_few()). DONE: what it is now; TOO_FEW: the
+/* *word: given, as it was loaded last (hf_inventory_weigh()). DONE: what it is now; TOO_FEW: the
  * instant at which the units were not there. */
 enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
 
@@ -104,8 +104,9 @@ enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, u
 bool hf_inventory_claim_run(struct hf_inventory_cell *cell, uint32_t count, uint64_t units,
                             uint64_t *word);
 
-/* True if a claim of that many is TOO_FEW at this instant; *word as above. No write. */
-bool hf_inventory_too_few(const struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word);
+/* What would become of a claim of that many at this instant; *word: the one that says so. No write. */
+enum hf_claim hf_inventory_weigh(const struct hf_inventory_cell *cell, uint32_t qty,
+                                 uint64_t *word);
 
 /* The settings that `rules` (a value of cell->rules) names; torn if they were replaced meanwhile. */
 void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, struct hf_rules *copy);

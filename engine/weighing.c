@@ -242,7 +242,7 @@ enum hf_attempt hf_transaction_confirm_refusal(struct hf_transaction *change)
     struct hf_use *use = step->use;
     if (!still_as_read(change))
         return HF_ATTEMPT_BUSY;
-    /* Acquire: the words are looked at again after it, as in hf_inventory_too_few(). */
+    /* Acquire: the words are looked at again after it, as in hf_inventory_weigh(). */
     bool none_held = use != NULL && hf_load_acquire(&use->cell->held) == 0;
     bool giving = use != NULL && hf_load_acquire(&use->cell->giving) != 0; /* likewise */
     if (!still_as_weighed(change))

@@ -10,6 +10,7 @@
 #ifndef HF_NET_CODEC_H
 #define HF_NET_CODEC_H
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "holdfast/client.h"
 #include "holdfast/protocol.h"
@@ -79,6 +80,28 @@ struct hf_request_scratch {
 enum hf_result hf_request_decode(const uint8_t *bytes, const struct hf_frame *frame,
                                  struct hf_request *request, struct hf_request_scratch *scratch,
                                  enum hf_field *field, unsigned *line);
+
+/*
+ * Reads the RESERVE of `count` bytes that most are: no flags, and nothing to expect, no end. False: it is not
+ * whole, something else, or wrong; hf_request_decode() tells. Sets tag, id, inventory_id, customer_id and qty.
+ */
+static inline bool hf_request_read_plain(const uint8_t *bytes, size_t count, uint64_t *tag,
+                                         struct hf_request *request)
+{
+    const uint64_t header = HF_RESERVE_BYTES | (uint64_t)HF_PROTOCOL_VERSION << 32 |
+                            (uint64_t)HF_OP_RESERVE << 40; /* and no flags */
+    if (count < HF_RESERVE_BYTES || hf_get_u64(bytes) != header)
+        return false;
+    uint64_t qty = hf_get_u64(bytes + 48); /* the upper half: what is expected */
+    if (qty == 0 || qty > HF_MAX_UNITS || hf_get_u64(bytes + 56) != 0)
+        return false;
+    *tag = hf_get_u64(bytes + 8);
+    memcpy(request->id.bytes, bytes + 16, sizeof request->id.bytes);
+    request->inventory_id = hf_get_u64(bytes + 32);
+    request->customer_id = hf_get_u64(bytes + 40);
+    request->qty = (uint32_t)qty;
+    return true;
+}
 
 /* ---- replies ---------------------------------------------------------------------------- */
 

@@ -467,30 +467,23 @@ enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connect
     return handled;
 }
 
-/* Reads one plain RESERVE: with an id, without flags or an end. False: it is something else. */
-static bool read_plain(struct hf_handler *handler, const uint8_t *bytes, size_t count,
-                       uint64_t *tag, struct hf_reserve *reserve)
+/* Reads the plain RESERVEs that come first, `most` at most. Returns how many. */
+static uint32_t read_plain(const uint8_t *bytes, size_t count, uint32_t most, uint64_t *tags,
+                           struct hf_reserve *reserves)
 {
-    struct hf_frame frame;
     struct hf_request request;
-    enum hf_field field;
-    unsigned line;
-    if (count < HF_RESERVE_BYTES)
-        return false;
-    hf_frame_read(bytes, &frame);
-    if (frame.operation != HF_OP_RESERVE || frame.frame_bytes != HF_RESERVE_BYTES ||
-        hf_request_decode(bytes, &frame, &request, &handler->rooms->request, &field, &line) !=
-            HF_OK ||
-        request.flags != 0 || request.not_after_ns != 0)
-        return false;
-    *tag = frame.tag;
-    *reserve = (struct hf_reserve){
-        .id = request.id,
-        .inventory_id = request.inventory_id,
-        .customer_id = request.customer_id,
-        .qty = request.qty,
-    };
-    return true;
+    uint32_t read = 0;
+    while (read < most && hf_request_read_plain(bytes, count, &tags[read], &request)) {
+        reserves[read++] = (struct hf_reserve){
+            .id = request.id,
+            .inventory_id = request.inventory_id,
+            .customer_id = request.customer_id,
+            .qty = request.qty,
+        };
+        bytes += HF_RESERVE_BYTES;
+        count -= HF_RESERVE_BYTES;
+    }
+    return read;
 }
 
 /* How many replies of grants this connection may be owed beyond what it is owed already. */
@@ -501,39 +494,69 @@ static uint32_t room_for_grants(const struct hf_handler *handler,
     uint64_t room =
         owed > MAX_OWED_BYTES ? 0 : (MAX_OWED_BYTES - owed) / HF_RESERVATION_REPLY_BYTES;
     uint32_t places = hf_await_room(handler->await);
-    if (room > places)
-        room = places;
-    return room < HF_BURST_MAX ? (uint32_t)room : HF_BURST_MAX;
+    return room < places ? (uint32_t)room : places;
 }
 
-uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connection *connection,
-                                  const uint8_t *bytes, size_t count, uint32_t *used)
+static uint32_t grant_burst(struct hf_handler *handler, struct hf_connection *connection,
+                            const struct hf_reserve *reserves, const uint64_t *tags, uint32_t count)
 {
-    struct hf_reserve reserves[HF_BURST_MAX];
     struct hf_reservation made[HF_BURST_MAX];
-    uint64_t tags[HF_BURST_MAX];
-    uint32_t frames, most = room_for_grants(handler, connection);
-    *used = 0;
-    if (count < 2 * HF_RESERVE_BYTES || handler->refusing)
+    uint32_t room = room_for_grants(handler, connection);
+    if (count > room)
+        count = room;
+    if (count == 0)
         return 0;
-    if (most < 2 || !read_plain(handler, bytes, count, &tags[0], &reserves[0]) ||
-        !hf_engine_burst_begins(handler->actor, &reserves[0]))
-        return 0;
-    frames = 1;
-    while (frames < most &&
-           read_plain(handler, bytes + (size_t)frames * HF_RESERVE_BYTES,
-                      count - (size_t)frames * HF_RESERVE_BYTES, &tags[frames], &reserves[frames]))
-        frames++;
-    if (frames < 2)
-        return 0;
-    uint32_t granted = hf_engine_reserve_burst(handler->actor, reserves, frames, made);
-    HF_CHECK(granted <= frames);
+    uint32_t granted = hf_engine_reserve_burst(handler->actor, reserves, count, made);
+    HF_CHECK(granted <= count);
     for (uint32_t i = 0; i < granted; i++) {
         struct hf_awaiting *awaiting = await_commit(handler, connection, made[i].lsn);
         set_bytes(connection, awaiting,
                   hf_reply_encode_reservation(awaiting->frame, HF_OP_RESERVE, tags[i], HF_GRANTED,
                                               &made[i], false));
     }
-    *used = granted * HF_RESERVE_BYTES;
     return granted;
+}
+
+/* Refusals wait for nothing: they are written where they are sent from. */
+static uint32_t refuse_burst(struct hf_handler *handler, struct hf_connection *connection,
+                             const struct hf_reserve *reserves, const uint64_t *tags,
+                             uint32_t count)
+{
+    struct hf_availability left[HF_BURST_MAX];
+    uint32_t refused = hf_engine_refuse_burst(handler->actor, reserves, count, left);
+    HF_CHECK(refused <= count);
+    uint8_t *out = refused == 0 ? NULL
+                                : hf_output_room(&connection->output, handler->pool,
+                                                 (size_t)refused * HF_SHORT_REPLY_BYTES);
+    if (out == NULL)
+        return 0; /* nothing was done; one by one, want of memory is told */
+    for (uint32_t i = 0; i < refused; i++)
+        hf_reply_encode_short(out + (size_t)i * HF_SHORT_REPLY_BYTES, HF_OP_RESERVE, tags[i],
+                              HF_SOLD_OUT, HF_FIELD_NONE, left[i].available, left[i].version);
+    hf_output_add(&connection->output, (size_t)refused * HF_SHORT_REPLY_BYTES);
+    return refused;
+}
+
+uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connection *connection,
+                                  const uint8_t *bytes, size_t count, uint32_t *read)
+{
+    struct hf_reserve reserves[HF_BURST_MAX];
+    uint64_t tags[HF_BURST_MAX];
+    uint32_t done = 0;
+    *read = 0;
+    if (count < 2 * HF_RESERVE_BYTES || handler->refusing ||
+        connection->output.bytes > MAX_OWED_BYTES ||
+        read_plain(bytes, count, 1, tags, reserves) == 0)
+        return 0;
+    enum hf_claim outlook = hf_engine_weigh_burst(handler->actor, reserves);
+    if (outlook == HF_CLAIM_INVOLVED)
+        return 0;
+    *read = read_plain(bytes, count, HF_BURST_MAX, tags, reserves);
+    if (outlook == HF_CLAIM_DONE)
+        done = grant_burst(handler, connection, reserves, tags, *read);
+    else
+        done = refuse_burst(handler, connection, reserves, tags, *read);
+    if (done != 0)
+        connection->aside = false;
+    return done;
 }

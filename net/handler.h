@@ -57,11 +57,11 @@ uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *by
 
 /*
  * Executes the first of the frames at `bytes` together, if they are plain RESERVEs, and all of them
- * are granted: engine/burst.h. Returns how many; *used: the bytes they took. What comes next is for
- * hf_handler_execute().
+ * are granted, or all of them refused: engine/burst.h. Returns how many. *read: how many were looked at, all
+ * of HF_RESERVE_BYTES; of those that are left, the first is for hf_handler_execute().
  */
 uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connection *connection,
-                                  const uint8_t *bytes, size_t count, uint32_t *used);
+                                  const uint8_t *bytes, size_t count, uint32_t *read);
 
 /* Executes the frame at `bytes`, of which `count` are there. *used: the bytes it took. */
 enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connection *connection,

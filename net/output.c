@@ -47,20 +47,27 @@ void hf_chunk_pool_close(struct hf_chunk_pool *pool)
     pool->free_count = 0;
 }
 
+/* Another chunk at the end. False: out of memory. */
+static bool add_chunk(struct hf_output *output, struct hf_chunk_pool *pool)
+{
+    struct hf_chunk *chunk = take_chunk(pool);
+    if (chunk == NULL)
+        return false;
+    if (output->last == NULL)
+        output->first = chunk;
+    else
+        output->last->next = chunk;
+    output->last = chunk;
+    return true;
+}
+
 bool hf_output_append(struct hf_output *output, struct hf_chunk_pool *pool, const uint8_t *bytes,
                       size_t count)
 {
     while (count > 0) {
-        if (output->last == NULL || output->last->end == sizeof output->last->bytes) {
-            struct hf_chunk *chunk = take_chunk(pool);
-            if (chunk == NULL)
-                return false;
-            if (output->last == NULL)
-                output->first = chunk;
-            else
-                output->last->next = chunk;
-            output->last = chunk;
-        }
+        if ((output->last == NULL || output->last->end == sizeof output->last->bytes) &&
+            !add_chunk(output, pool))
+            return false;
         struct hf_chunk *last = output->last;
         size_t part = sizeof last->bytes - last->end;
         if (part > count)
@@ -72,6 +79,22 @@ bool hf_output_append(struct hf_output *output, struct hf_chunk_pool *pool, cons
         count -= part;
     }
     return true;
+}
+
+uint8_t *hf_output_room(struct hf_output *output, struct hf_chunk_pool *pool, size_t count)
+{
+    HF_CHECK(count <= HF_CHUNK_BYTES / 2);
+    if ((output->last == NULL || sizeof output->last->bytes - output->last->end < count) &&
+        !add_chunk(output, pool))
+        return NULL;
+    return output->last->bytes + output->last->end;
+}
+
+void hf_output_add(struct hf_output *output, size_t count)
+{
+    HF_CHECK(count != 0 && count <= sizeof output->last->bytes - output->last->end);
+    output->last->end += (uint32_t)count;
+    output->bytes += count;
 }
 
 const uint8_t *hf_output_peek(const struct hf_output *output, uint32_t *count)

@@ -37,6 +37,13 @@ void hf_chunk_pool_close(struct hf_chunk_pool *pool);
 bool hf_output_append(struct hf_output *output, struct hf_chunk_pool *pool, const uint8_t *bytes,
                       size_t count);
 
+/* Room for `count` bytes in one piece, at most HF_CHUNK_BYTES / 2, behind what is owed: to be filled, and then
+ * added. It lasts until the output is touched otherwise. NULL: out of memory. */
+uint8_t *hf_output_room(struct hf_output *output, struct hf_chunk_pool *pool, size_t count);
+
+/* The first bytes of the room, not 0, are owed from now on. */
+void hf_output_add(struct hf_output *output, size_t count);
+
 /* What to send next: a contiguous run, or NULL. */
 const uint8_t *hf_output_peek(const struct hf_output *output, uint32_t *count);
 

@@ -204,19 +204,23 @@ static uint32_t execute(struct hf_worker *worker, struct hf_connection *connecti
                         const uint8_t *bytes, uint32_t count)
 {
     uint32_t done = 0, ahead = 0, frames_ahead = 0;
+    bool looks_ahead = false; /* else those ahead are what a burst has left */
     connection->stall = HF_STALL_NONE;
     for (;;) {
         uint32_t used;
-        uint32_t burst = ahead > done ? 0
-                                      : hf_handler_execute_burst(&worker->handler, connection,
-                                                                 bytes + done, count - done, &used);
-        if (burst != 0) {
-            done += used;
-            ahead = done;
+        if (ahead == done) {
+            uint32_t read, burst = hf_handler_execute_burst(&worker->handler, connection,
+                                                            bytes + done, count - done, &read);
+            ahead = done + read * HF_RESERVE_BYTES;
+            done += burst * HF_RESERVE_BYTES;
             worker->turn_frames += burst;
-            continue;
+            frames_ahead = read - burst;
+            looks_ahead = frames_ahead == 0;
+            if (burst != 0)
+                continue;
         }
-        for (uint32_t size = 1; frames_ahead < PREFETCH_FRAMES && size != 0; frames_ahead++) {
+        for (uint32_t size = 1; looks_ahead && frames_ahead < PREFETCH_FRAMES && size != 0;
+             frames_ahead++) {
             size = hf_handler_prefetch(&worker->handler, bytes + ahead, count - ahead);
             ahead += size;
         }

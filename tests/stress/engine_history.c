@@ -1,7 +1,7 @@
 /*
- * The whole engine under N threads: reserves, cancels, lookups, repeats of the same id, requests
- * with other parameters, and inventories that are created meanwhile, on few inventories of few
- * units, through a small ring that a collector drains.
+ * The whole engine under N threads: reserves, one by one and in bursts, cancels, lookups, repeats of
+ * the same id, requests with other parameters, and inventories that are created meanwhile, on few
+ * inventories of few units, through a small ring that a collector drains.
  *
  * The collector hands every record to the judge (tests/lib/judge.h), which checks every prefix of
  * the log. Each thread keeps what it was answered. When a round is over, every answer is held
@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engine/burst.h"
 #include "engine/engine.h"
 #include "engine/replay.h"
 #include "engine/state_hash.h"
@@ -31,6 +32,7 @@
 #define MAX_IDS         8192u
 #define MAX_INVENTORIES (MAX_IDS / 2 + 16)
 #define MAX_OWNED       3u
+#define MOST_TOGETHER   5u /* of a burst */
 
 enum operation { RESERVE, CANCEL, GET, CREATE, GET_INVENTORY };
 
@@ -66,9 +68,11 @@ struct worker {
     struct round *round;
     struct hf_actor actor;
     struct hf_random random;
-    uint32_t owned[MAX_OWNED]; /* ids that this thread was granted first, and will cancel */
+    uint32_t owned[MAX_OWNED +
+                   MOST_TOGETHER]; /* ids that this thread was granted first, and will cancel */
     uint32_t owned_count;
-    uint32_t end_id; /* where they end */
+    uint32_t end_id;           /* where they end */
+    uint64_t refused_together; /* in bursts, of all rounds */
     uint32_t own_id; /* the next of the ids that no other thread uses, in a contended round */
     uint32_t answer_count;
     struct answer answers[OPERATIONS];
@@ -158,18 +162,25 @@ static void reveal(struct round *round, const struct answer *answer)
         ;
 }
 
-/* Asks, and keeps the answer unless it was put aside. */
-static const struct hf_outcome *ask(struct worker *worker, enum operation operation,
-                                    const struct hf_reserve *request)
+/* What was true before it is asked. */
+static void begin_answer(const struct round *round, struct answer *answer, enum operation operation,
+                         const struct hf_reserve *request)
 {
-    struct round *round = worker->round;
-    struct answer *answer = &worker->answers[worker->answer_count];
     answer->operation = operation;
     answer->request = *request;
     /* Acquire, pairs with reveal(): what was revealed before is in the engine. */
     answer->known_sequence = hf_load_acquire(&round->known_sequence[hf_id_to_number(&request->id)]);
     answer->inventory_known = hf_load_acquire(&round->known_inventory[request->inventory_id]) != 0;
     answer->floor_lsn = hf_load_acquire(&round->ring.tail);
+}
+
+/* Asks, and keeps the answer unless it was put aside. */
+static const struct hf_outcome *ask(struct worker *worker, enum operation operation,
+                                    const struct hf_reserve *request)
+{
+    struct round *round = worker->round;
+    struct answer *answer = &worker->answers[worker->answer_count];
+    begin_answer(round, answer, operation, request);
     execute(worker, answer);
     if (hf_outcome_put_aside(&answer->outcome)) {
         if (answer->outcome.result == HF_PUT_ASIDE_LOG_FULL)
@@ -205,9 +216,57 @@ static void reserve(struct worker *worker)
         worker->owned[worker->owned_count++] = number;
 }
 
-static void operate(struct worker *worker)
+/* What a burst said, as answers to each. Returns how many. */
+static uint32_t execute_together(struct worker *worker, const struct hf_reserve *requests,
+                                 uint32_t count, struct answer *answers)
+{
+    struct hf_reservation made[MOST_TOGETHER];
+    struct hf_availability left[MOST_TOGETHER];
+    uint32_t granted = 0, refused = 0;
+    hf_actor_enter(&worker->actor);
+    enum hf_claim outlook = hf_engine_weigh_burst(&worker->actor, requests);
+    if (outlook == HF_CLAIM_DONE)
+        granted = hf_engine_reserve_burst(&worker->actor, requests, count, made);
+    else if (outlook == HF_CLAIM_TOO_FEW)
+        refused = hf_engine_refuse_burst(&worker->actor, requests, count, left);
+    hf_actor_exit(&worker->actor);
+    for (uint32_t i = 0; i < granted; i++)
+        answers[i].outcome = (struct hf_outcome){
+            .result = HF_GRANTED, .wait_for_lsn = made[i].lsn, .reservation = made[i]};
+    for (uint32_t i = 0; i < refused; i++)
+        answers[i].outcome = (struct hf_outcome){.result = HF_SOLD_OUT, .availability = left[i]};
+    return granted + refused;
+}
+
+/* Reserves some of the hot ids together. */
+static uint32_t reserve_together(struct worker *worker)
+{
+    struct answer *answers = &worker->answers[worker->answer_count];
+    struct hf_reserve requests[MOST_TOGETHER];
+    uint32_t count = 1 + hf_random_below(&worker->random, MOST_TOGETHER);
+    if (count > OPERATIONS - worker->answer_count)
+        count = OPERATIONS - worker->answer_count;
+    for (uint32_t i = 0; i < count; i++) {
+        requests[i] = request_of(worker->round, hot_id(worker));
+        begin_answer(worker->round, &answers[i], RESERVE, &requests[i]);
+    }
+    uint32_t done = execute_together(worker, requests, count, answers);
+    for (uint32_t i = 0; i < done; i++) {
+        reveal(worker->round, &answers[i]);
+        if (answers[i].outcome.result == HF_GRANTED)
+            worker->owned[worker->owned_count++] = hf_id_to_number(&requests[i].id);
+        else
+            worker->refused_together++;
+    }
+    worker->answer_count += done;
+    return done != 0 ? done : 1;
+}
+
+/* Returns how many operations it was, at least 1. */
+static uint32_t operate(struct worker *worker)
 {
     struct round *round = worker->round;
+    uint32_t count = 1;
     struct hf_reserve request = request_of(round, hot_id(worker));
     uint32_t dice = hf_random_below(&worker->random, 100);
     uint32_t creation = round->steady_creation ? 24 : 2;
@@ -222,14 +281,17 @@ static void operate(struct worker *worker)
         ask(worker, GET_INVENTORY, &request);
     } else if (dice < 55) {
         ask(worker, CANCEL, &request);
-    } else if (worker->owned_count == MAX_OWNED || (worker->owned_count != 0 && dice < 65)) {
+    } else if (worker->owned_count >= MAX_OWNED || (worker->owned_count != 0 && dice < 65)) {
         cancel_owned(worker);
+    } else if (dice < 75) {
+        count = reserve_together(worker);
     } else {
         reserve(worker);
     }
     if (hf_random_chance(&worker->random, round->steady_creation ? 30 : 12))
         move_on(round);
     hf_random_pause(&worker->random);
+    return count;
 }
 
 /* Takes the unit with an id of its own, and gives it back; most others wait for just that. */
@@ -260,14 +322,16 @@ static void work(struct worker *worker)
     struct round *round = worker->round;
     worker->actor.now_ns = HF_NS_PER_S;
     create_all(worker);
-    for (uint32_t i = worker->answer_count; i < OPERATIONS; i++) {
+    for (uint32_t i = worker->answer_count; i < OPERATIONS;) {
         /* Batches of different threads overlap: dates differ by a little, both ways. */
-        if (i % 16 == 0)
+        if (hf_random_below(&worker->random, 16) == 0)
             worker->actor.now_ns = hf_date_now_ns();
-        if (round->contended)
+        if (round->contended) {
             contend(worker);
-        else
-            operate(worker);
+            i++;
+        } else {
+            i += operate(worker);
+        }
     }
     hf_fetch_add_acq_rel(&round->made, hf_load_relaxed(&worker->actor.made));
     hf_actor_close(&worker->actor);
@@ -631,10 +695,15 @@ int main(int argc, char **argv)
         hf_ring_close(&round->ring);
         hf_judge_close(&round->judge);
     }
-    for (unsigned i = 0; i < options.threads; i++)
+    for (unsigned i = 0; i < options.threads; i++) {
+        totals[4] += workers[i]->refused_together;
         free(workers[i]);
-    return hf_stress_done("%llu rounds, %llu answers, %llu put aside, %llu grants, %llu cancels",
+    }
+    if (totals[4] == 0)
+        hf_stress_fail("no burst was refused");
+    return hf_stress_done("%llu rounds, %llu answers, %llu put aside, %llu grants, %llu cancels, "
+                          "%llu refused in bursts",
                           (unsigned long long)rounds, (unsigned long long)totals[0],
                           (unsigned long long)totals[1], (unsigned long long)totals[2],
-                          (unsigned long long)totals[3]);
+                          (unsigned long long)totals[3], (unsigned long long)totals[4]);
 }

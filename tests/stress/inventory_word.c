@@ -49,7 +49,7 @@ static void look(const struct round *round, uint64_t seen)
 /* As the engine does: a look without a write first. */
 static enum hf_claim try_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *seen)
 {
-    if (hf_inventory_too_few(cell, qty, seen))
+    if (hf_inventory_weigh(cell, qty, seen) == HF_CLAIM_TOO_FEW)
         return HF_CLAIM_TOO_FEW;
     return hf_inventory_claim(cell, qty, seen);
 }

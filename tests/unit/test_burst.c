@@ -1,4 +1,4 @@
-/* Bursts: as many single grants, one behind the other; or where they end before that. */
+/* Bursts: as many single grants or refusals, one behind the other; or where they end before that. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -284,4 +284,125 @@ Test(burst, gives_cells_back_to_the_stock_they_are_of)
     for (uint32_t i = 1; i < number; i++)
         found += hf_rig_state(&rig, i) == HF_STATE_CONFIRMED;
     cr_expect_eq(found, granted, "each has a cell of its own");
+}
+
+/* ---- refusals ---- */
+
+static struct hf_availability left[HF_BURST_MAX];
+
+static uint32_t refuse(uint32_t count)
+{
+    uint32_t log_count = rig.log_count;
+    uint64_t digest = hf_rig_digest(&rig);
+    hf_actor_enter(&rig.actor);
+    uint32_t refused = hf_engine_refuse_burst(&rig.actor, requests, count, left);
+    hf_actor_exit(&rig.actor);
+    hf_rig_drain(&rig);
+    cr_expect_eq(rig.log_count, log_count, "a refusal is never logged");
+    cr_expect_eq(hf_rig_digest(&rig), digest, "and changes nothing");
+    return refused;
+}
+
+static enum hf_claim weigh_first(void)
+{
+    return hf_engine_weigh_burst(&rig.actor, requests);
+}
+
+static void sell_out(uint64_t inventory_id, uint32_t but)
+{
+    cr_assert_eq(hf_rig_reserve(&rig, 1000 + (uint32_t)inventory_id, inventory_id, 1, UNITS - but),
+                 HF_GRANTED);
+}
+
+/* Inventories and quantities change on the way: each is told what a single refusal is told. */
+Test(burst, refuses_as_single_refusals_do)
+{
+    sell_out(1, 0);
+    sell_out(2, 3);
+    sell_out(3, 1);
+    for (uint32_t i = 0; i < HF_BURST_MAX; i++)
+        ask(i, 1 + i, 1 + i / 3 % 3, i / 3 % 3 == 0 ? 1 + i % 2 : 4 + i % 3);
+    cr_expect_eq(weigh_first(), HF_CLAIM_TOO_FEW);
+    cr_assert_eq(refuse(HF_BURST_MAX), HF_BURST_MAX);
+    for (uint32_t i = 0; i < HF_BURST_MAX; i++) {
+        cr_expect_eq(hf_rig_reserve(&rig, 1 + i, requests[i].inventory_id, 1, requests[i].qty),
+                     HF_SOLD_OUT);
+        cr_expect_eq(left[i].available, rig.outcome.availability.available);
+        cr_expect_eq(left[i].version, rig.outcome.availability.version);
+    }
+    cr_expect_eq(left[3].available, 3);
+}
+
+/* Units that are there are not denied, whoever was refused just before. */
+Test(burst, refuses_nobody_behind_one_who_can_be_granted)
+{
+    sell_out(1, 2);
+    ask(0, 1, 1, 3);
+    ask(1, 2, 1, 3);
+    ask(2, 3, 1, 2); /* the same inventory, and two are left */
+    ask(3, 4, 1, 3);
+    cr_expect_eq(refuse(4), 2);
+    sell_out(2, 0);
+    ask(0, 1, 2, 1);
+    ask(1, 2, 3, 1);
+    cr_expect_eq(refuse(2), 1);
+    ask(0, 1, 3, 1);
+    cr_expect_eq(weigh_first(), HF_CLAIM_DONE);
+    cr_expect_eq(refuse(1), 0);
+}
+
+/* A grant that exists is never denied: its id is answered by itself. */
+Test(burst, refuses_no_id_that_is_known)
+{
+    cr_assert_eq(hf_rig_reserve(&rig, 3, 1, 102, 1), HF_GRANTED);
+    sell_out(1, 1);
+    for (uint32_t i = 0; i < 5; i++)
+        ask(i, 1 + i, 1, 1);
+    cr_expect_eq(refuse(5), 2);
+    cr_expect_eq(hf_rig_reserve(&rig, 3, 1, 102, 1), HF_GRANTED);
+    cr_expect(rig.outcome.repeated);
+}
+
+/* Somebody is deciding about that very id, and may have the units that are missing. */
+Test(burst, refuses_no_id_that_is_being_decided)
+{
+    struct hf_region *region = &rig.engine.region;
+    struct hf_chain chain;
+    struct hf_reservation_cell *known;
+    sell_out(1, 0);
+    for (uint32_t i = 0; i < 3; i++)
+        ask(i, 1 + i, 1, 1);
+    cr_assert_eq(hf_table_take(region, &requests[1].id,
+                               hf_hash_id(&requests[1].id, region->header->hash_seed), &chain,
+                               &known),
+                 HF_LOOKUP_ABSENT);
+    cr_expect_eq(refuse(3), 1);
+    hf_chain_leave(&chain);
+    cr_expect_eq(refuse(3), 3);
+}
+
+/* What is not plain is looked at closely: rules, holds that may have lapsed, a waiting list, ids that the
+ * server is to choose, inventories that there are not. */
+Test(burst, refuses_nothing_that_is_involved)
+{
+    for (uint64_t inventory = 1; inventory <= 3; inventory++)
+        sell_out(inventory, 1);
+    cr_assert_eq(hf_rig_reserve(&rig, 900, 1, 1, 1), HF_GRANTED);
+    cr_assert_eq(hf_rig_hold(&rig, 901, 2, 1, 1, HF_RIG_S), HF_GRANTED);
+    cr_assert_eq(hf_rig_set_flags(&rig, 3, HF_INVENTORY_PAUSED, HF_INVENTORY_PAUSED), HF_SET);
+    for (uint32_t other = 2; other <= 5; other++) {
+        ask(0, 1, 1, 1);
+        ask(1, 2, other == 5 ? 99 : other, other == 4 ? 2 * UNITS : 2);
+        cr_expect_eq(refuse(2), other == 4 ? 2 : 1, "inventory %u", other);
+        ask(0, 1, other == 5 ? 99 : other, other == 4 ? 2 * UNITS : 2);
+        cr_expect_eq(weigh_first(), other == 4 ? HF_CLAIM_TOO_FEW : HF_CLAIM_INVOLVED);
+        cr_expect_eq(refuse(1), other == 4 ? 1 : 0);
+    }
+    ask(0, 1, 1, 1);
+    memset(&requests[0].id, 0, sizeof requests[0].id);
+    cr_expect_eq(refuse(1), 0);
+    cr_assert_eq(hf_rig_set_one(&rig, 1, HF_SET_WAITING_LIMIT, 10), HF_SET);
+    cr_assert_eq(hf_rig_join(&rig, 902, 1, 2, 5), HF_JOINED);
+    ask(0, 1, 1, 1);
+    cr_expect_eq(refuse(1), 0);
 }

@@ -561,6 +561,55 @@ Test(codec, derived_ids_are_those_of_the_vectors)
     cr_assert_geq(hf_vectors_each(VECTORS_PATH, "derived-id", check_derived_id), 5);
 }
 
+/* True if the long way finds the same: a RESERVE without flags, expectation or end. */
+static bool is_plain(const uint8_t *bytes, struct hf_request *request)
+{
+    static struct hf_request_scratch scratch;
+    struct hf_frame frame;
+    enum hf_field field;
+    unsigned line;
+    if (hf_request_frame(bytes, HF_RESERVE_BYTES, &frame) != HF_OK)
+        return false;
+    return hf_request_decode(bytes, &frame, request, &scratch, &field, &line) == HF_OK &&
+           request->operation == HF_OP_RESERVE && request->flags == 0 && request->not_after_ns == 0;
+}
+
+/* Each byte of a plain RESERVE, with each value: what is read the short way is what is read the long
+ * way, and nothing else is. */
+Test(codec, plain_requests_are_read_as_any_request_is)
+{
+    const struct hf_request plain = {
+        .operation = HF_OP_RESERVE,
+        .id = {.bytes = {1, 2, 3, [15] = 9}},
+        .inventory_id = 0x0102030405060708ull,
+        .customer_id = 0x1112131415161718ull,
+        .qty = 0x00010203,
+    };
+    uint32_t plain_ones = 0;
+    for (size_t at = 0; at < HF_RESERVE_BYTES; at++) {
+        for (unsigned value = 0; value < 256; value++) {
+            uint8_t bytes[HF_RESERVE_BYTES];
+            struct hf_request read, decoded;
+            uint64_t tag = 0;
+            hf_request_encode(bytes, &plain, 0x2122232425262728ull);
+            bytes[at] = (uint8_t)value;
+            bool is = is_plain(bytes, &decoded);
+            cr_assert_eq(hf_request_read_plain(bytes, sizeof bytes, &tag, &read), is,
+                         "byte %zu is %u", at, value);
+            cr_assert_not(hf_request_read_plain(bytes, sizeof bytes - 1, &tag, &read));
+            if (!is)
+                continue;
+            plain_ones++;
+            cr_expect_eq(tag, hf_get_u64(bytes + 8));
+            cr_expect(hf_id_equal(&read.id, &decoded.id));
+            cr_expect_eq(read.inventory_id, decoded.inventory_id);
+            cr_expect_eq(read.customer_id, decoded.customer_id);
+            cr_expect_eq(read.qty, decoded.qty);
+        }
+    }
+    cr_expect_gt(plain_ones, 40 * 256, "tag, id, inventory and customer can be anything");
+}
+
 Test(codec, no_length_makes_a_decoder_read_beyond_the_frame)
 {
     /* Each operation with every length from a header to 200 bytes, in memory of just that size, so

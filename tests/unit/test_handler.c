@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "engine/burst.h"
 #include "net/handler.h"
 #include "tests/lib/process.h"
 
@@ -153,6 +154,115 @@ Test(handler, a_full_log_stalls_the_connection)
     struct hf_outcome outcome;
     hf_engine_get_inventory(&actor, 1, &outcome);
     cr_assert_eq(outcome.inventory.confirmed, connection.awaiting);
+}
+
+/* ---- bursts ---- */
+
+/* Plain reserves of inventory 1, with the numbers from `first` on and these as tags, as bytes. */
+static size_t encode_reserves(uint8_t *bytes, uint8_t first, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hf_request request = reserve((uint8_t)(first + i));
+        hf_request_encode(bytes + (size_t)i * HF_RESERVE_BYTES, &request, first + i);
+    }
+    return (size_t)count * HF_RESERVE_BYTES;
+}
+
+static uint32_t execute_burst(struct hf_connection *connection, const uint8_t *bytes, size_t count,
+                              uint32_t *read)
+{
+    hf_actor_enter(&actor);
+    uint32_t done = hf_handler_execute_burst(&handler, connection, bytes, count, read);
+    hf_actor_exit(&actor);
+    return done;
+}
+
+/* Takes the replies that are owed off the connection: `count` short ones, with tags from `first` on. */
+static void expect_refusals(struct hf_connection *connection, uint8_t first, uint32_t count)
+{
+    uint32_t run_bytes, met = 0;
+    for (const uint8_t *run; (run = hf_output_peek(&connection->output, &run_bytes)) != NULL;
+         hf_output_consume(&connection->output, &pool, run_bytes)) {
+        for (uint32_t at = 0; at < run_bytes; at += HF_SHORT_REPLY_BYTES, met++) {
+            struct hf_frame frame;
+            struct hf_reply reply;
+            hf_frame_read(run + at, &frame);
+            cr_assert_eq(frame.frame_bytes, HF_SHORT_REPLY_BYTES);
+            cr_assert(hf_reply_decode(run + at, &frame, &reply, NULL));
+            cr_expect_eq(frame.tag, first + met);
+            cr_expect_eq(reply.operation, HF_OP_RESERVE);
+            cr_expect_eq(reply.result, HF_SOLD_OUT);
+            cr_expect_eq(reply.field, HF_FIELD_NONE);
+            cr_expect_eq(reply.available, 0);
+            cr_expect_eq(reply.version, 2);
+        }
+    }
+    cr_expect_eq(met, count);
+}
+
+/* All that came together is answered together, but one that is no plain reserve, and what is behind it. */
+Test(handler, refusals_that_came_together_are_answered_at_once_and_in_order)
+{
+    uint8_t bytes[(HF_BURST_MAX + 8) * HF_RESERVE_BYTES];
+    struct hf_connection connection = {.socket = 0};
+    struct hf_request request = create(1);
+    uint32_t read;
+    answered_at_once(&request);
+    request = reserve(200);
+    answered_at_once(&request);
+    size_t count = encode_reserves(bytes, 1, HF_BURST_MAX + 8);
+    cr_expect_eq(execute_burst(&connection, bytes, count, &read), HF_BURST_MAX);
+    cr_expect_eq(read, HF_BURST_MAX);
+    expect_refusals(&connection, 1, HF_BURST_MAX);
+    request = about(HF_OP_RESERVATION_GET, 1);
+    hf_request_encode(bytes + 3 * HF_RESERVE_BYTES, &request, 1);
+    cr_expect_eq(execute_burst(&connection, bytes, count, &read), 3);
+    cr_expect_eq(read, 3);
+    expect_refusals(&connection, 1, 3);
+    cr_expect_eq(execute_burst(&connection, bytes + 3 * HF_RESERVE_BYTES, count, &read), 0);
+    cr_expect_eq(read, 0);
+    encode_reserves(bytes, 197, 8); /* 200 is known */
+    cr_expect_eq(execute_burst(&connection, bytes, 8 * HF_RESERVE_BYTES, &read), 3);
+    cr_expect_eq(read, 8);
+    expect_refusals(&connection, 197, 3);
+    hf_connection_release(&connection, &pool);
+}
+
+/* A peer that does not read its refusals is not answered without end. */
+Test(handler, bursts_of_refusals_are_bounded)
+{
+    uint8_t bytes[HF_BURST_MAX * HF_RESERVE_BYTES];
+    struct hf_connection connection = {.socket = 0};
+    struct hf_request request = create(1);
+    uint32_t read;
+    answered_at_once(&request);
+    request = reserve(200);
+    answered_at_once(&request);
+    size_t count = encode_reserves(bytes, 1, HF_BURST_MAX);
+    while (execute_burst(&connection, bytes, count, &read) != 0)
+        cr_assert_lt(connection.output.bytes, 2u << 20);
+    cr_expect_gt(connection.output.bytes, 1u << 20);
+    hf_connection_release(&connection, &pool);
+}
+
+/* A burst of grants takes as many as there are places among the replies that wait for commit. */
+Test(handler_story, bursts_of_grants_are_bounded_by_the_places_of_their_replies)
+{
+    uint8_t bytes[HF_BURST_MAX * HF_RESERVE_BYTES];
+    struct hf_connection connection = {.socket = 0};
+    struct hf_request request = create(1000);
+    uint32_t granted = 0, done, read;
+    answered_at_once(&request);
+    do {
+        size_t count = encode_reserves(bytes, (uint8_t)(1 + granted), HF_BURST_MAX);
+        done = execute_burst(&connection, bytes, count, &read);
+        granted += done;
+    } while (done != 0);
+    cr_expect_eq(granted, 127, "of 128 places the inventory has one");
+    cr_expect_eq(connection.awaiting, granted);
+    cr_expect_eq(connection.output.bytes, 0);
+    cr_expect_eq(hf_await_count(&await), 128);
+    hf_connection_release(&connection, &pool);
 }
 
 /* ---- every operation, every answer ---- */

@@ -22,7 +22,7 @@ static void expect_word(int32_t available, uint32_t version)
 /* As the engine does: a look without a write, then the claim. */
 static enum hf_claim claim(uint32_t qty, uint64_t *word)
 {
-    if (hf_inventory_too_few(&cell, qty, word))
+    if (hf_inventory_weigh(&cell, qty, word) == HF_CLAIM_TOO_FEW)
         return HF_CLAIM_TOO_FEW;
     return hf_inventory_claim(&cell, qty, word);
 }
