@@ -295,6 +295,21 @@ static uint32_t grants_until(const struct hf_judge *judge,
     return low - inventory->first;
 }
 
+const char *hf_judge_denial(struct hf_judge *judge, uint32_t number, uint64_t inventory_id,
+                            uint32_t version)
+{
+    struct hf_image granted;
+    HF_CHECK(number < judge->reservation_count);
+    if (!hf_judge_image(judge, judge->reservations[number].grant_lsn, &granted) ||
+        granted.reservation.inventory_id != inventory_id ||
+        granted.notes.inventory_version > version)
+        return NULL;
+    return say(judge,
+               "reservation %u was refused at version %u of inventory %llu, when its grant had "
+               "made version %u (HONEST-NO)",
+               number, version, (unsigned long long)inventory_id, granted.notes.inventory_version);
+}
+
 const char *hf_judge_refusal(struct hf_judge *judge, uint64_t inventory_id, uint32_t qty,
                              int32_t available, uint32_t version)
 {

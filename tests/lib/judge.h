@@ -80,6 +80,12 @@ const char *hf_judge_record(struct hf_judge *judge, const uint8_t *record);
 /* All records were seen. NULL, or what is wrong. */
 const char *hf_judge_finish(struct hf_judge *judge);
 
+/* After finish: the reservation with this number was refused, as it was not there, and as this version of
+ * the inventory showed too few units. NULL, or why it is a lie: its own grant made that version or an
+ * older one (HONEST-NO). */
+const char *hf_judge_denial(struct hf_judge *judge, uint32_t number, uint64_t inventory_id,
+                            uint32_t version);
+
 /* After finish: a refusal that saw this availability. NULL, or why it is a lie (HONEST-NO). */
 const char *hf_judge_refusal(struct hf_judge *judge, uint64_t inventory_id, uint32_t qty,
                              int32_t available, uint32_t version);

@@ -503,7 +503,11 @@ static void check_answer(struct round *round, const struct answer *answer, uint8
         return;
     case HF_SOLD_OUT:
         check_absent(answer);
-        wrong = hf_judge_refusal(&round->judge, answer->request.inventory_id, answer->request.qty,
+        wrong = hf_judge_denial(&round->judge, hf_id_to_number(&answer->request.id),
+                                answer->request.inventory_id, outcome->availability.version);
+        if (wrong == NULL)
+            wrong =
+                hf_judge_refusal(&round->judge, answer->request.inventory_id, answer->request.qty,
                                  outcome->availability.available, outcome->availability.version);
         break;
     case HF_UNKNOWN_INVENTORY:
