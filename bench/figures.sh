@@ -174,7 +174,7 @@ measure_instructions() {
         leave_out "instructions${quick:+, as it is to be quick}: valgrind counts them"
         return
     fi
-    for job in grant grant-burst refuse hold confirm cancel lookup read expire view; do
+    for job in grant grant-burst refuse refuse-burst hold confirm cancel lookup read expire view; do
         count=$(count_instructions hf_inprocess_turn "$counted" "$build/holdfast-bench" \
             --in-process --job "$job" --operations "$counted" --durability none)
         note "instructions_$job" "$count" 1 instructions
@@ -371,7 +371,7 @@ measure_starts() {
 
 measure_in_process() {
     local job all
-    for job in grant grant-burst refuse hold read view; do
+    for job in grant grant-burst refuse refuse-burst hold read view; do
         mapfile -t all < <(in_process --job "$job" --operations "$operations" --repeat 3 |
             sed -n 's/.*"cpu_ns":\([0-9.]*\).*/\1/p')
         note "cpu_$job" "$(median "${all[@]}")" ns time

@@ -67,15 +67,18 @@ struct job {
     unsigned result;               /* that every one of them has */
     enum hf_inprocess_job prepare; /* what has to be there; itself: nothing */
     bool makes;                    /* needs room for a reservation each */
-    bool looks_up;                 /* an id */
+    bool looks_up;                 /* an id: that place is prefetched */
+    bool in_bursts;                /* as many together as come together */
 };
 
 static const struct job jobs[] = {
     [HF_INPROCESS_GRANT] = {"grant", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_GRANT, true, true},
     [HF_INPROCESS_BURST] = {"grant-burst", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_BURST, true,
-                            false},
+                            false, true},
     [HF_INPROCESS_REFUSE] = {"refuse", HF_OP_RESERVE, HF_SOLD_OUT, HF_INPROCESS_REFUSE, false,
                              true},
+    [HF_INPROCESS_REFUSE_BURST] = {"refuse-burst", HF_OP_RESERVE, HF_SOLD_OUT,
+                                   HF_INPROCESS_REFUSE_BURST, false, false, true},
     [HF_INPROCESS_HOLD] = {"hold", HF_OP_HOLD, HF_GRANTED, HF_INPROCESS_HOLD, true, true},
     [HF_INPROCESS_CONFIRM] = {"confirm", HF_OP_CONFIRM, HF_CONFIRMED, HF_INPROCESS_HOLD, true,
                               true},
@@ -120,6 +123,8 @@ static void aim(const struct hf_inprocess_worker *worker, uint64_t place, struct
     make_id(number, id);
     uint64_t id_low = hf_get_u64(id->bytes + 8);
     *inventory_id = 1 + hf_spread_draw(&worker->spread, number, id_low << 28 | id_low >> 36);
+    if (worker->job == HF_INPROCESS_REFUSE || worker->job == HF_INPROCESS_REFUSE_BURST)
+        *inventory_id += SOLD_OUT_FIRST;
     *customer_id = id_low >> 44;
 }
 
@@ -134,8 +139,6 @@ static bool operate(struct hf_inprocess_worker *worker)
     struct hf_request *request = &worker->request;
     struct hf_outcome outcome;
     aim(worker, worker->done, &request->id, &request->inventory_id, &request->customer_id);
-    if (worker->job == HF_INPROCESS_REFUSE)
-        request->inventory_id += SOLD_OUT_FIRST;
     if (hf_request_needs_clock(request->operation))
         worker->actor.now_ns = now_ns();
     HF_CHECK(hf_engine_execute(&worker->actor, request, worker->entries, &outcome));
@@ -147,20 +150,23 @@ static bool operate(struct hf_inprocess_worker *worker)
     return true;
 }
 
-/* A burst of grants. Returns how many. */
+/* A burst of grants, or of refusals. Returns how many. */
 static uint32_t operate_burst(struct hf_inprocess_worker *worker, uint32_t count)
 {
     struct hf_reserve requests[HF_BURST_MAX];
     struct hf_reservation made[HF_BURST_MAX];
+    struct hf_availability left[HF_BURST_MAX];
     for (uint32_t i = 0; i < count; i++) {
         requests[i].qty = 1;
         requests[i].ttl_ns = 0;
         aim(worker, worker->done + i, &requests[i].id, &requests[i].inventory_id,
             &requests[i].customer_id);
     }
-    uint32_t granted = hf_engine_reserve_burst(&worker->actor, requests, count, made);
-    worker->done += granted;
-    return granted;
+    uint32_t done = worker->job == HF_INPROCESS_BURST
+                        ? hf_engine_reserve_burst(&worker->actor, requests, count, made)
+                        : hf_engine_refuse_burst(&worker->actor, requests, count, left);
+    worker->done += done;
+    return done;
 }
 
 /* What is due, `count` of it at most, as at the end of a worker's turn. Whatever is logged is an expiry:
@@ -219,7 +225,7 @@ static inline __attribute__((always_inline)) void do_turn(struct hf_inprocess_wo
         uint64_t left = until - worker->done;
         if (looks_ahead)
             look_ahead(worker, worker->done + LOOK_AHEAD);
-        if (worker->job == HF_INPROCESS_BURST && left > 1 &&
+        if (jobs[worker->job].in_bursts && left > 1 &&
             operate_burst(worker, left < HF_BURST_MAX ? (uint32_t)left : HF_BURST_MAX) != 0)
             continue;
         if (!operate(worker))

@@ -26,6 +26,7 @@
     X(GRANT, "grant", "one reservation is granted, by itself")                                     \
     X(BURST, "grant-burst", "one of 32 neighbours that are granted together")                      \
     X(REFUSE, "refuse", "one claim of what is sold out is refused")                                \
+    X(REFUSE_BURST, "refuse-burst", "one of 32 neighbours that are refused together")              \
     X(HOLD, "hold", "one hold is granted")                                                         \
     X(CONFIRM, "confirm", "one hold is confirmed")                                                 \
     X(CANCEL, "cancel", "one reservation is cancelled")                                            \

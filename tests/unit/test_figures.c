@@ -149,11 +149,11 @@ Test(figures, a_file_that_holds_no_figures_is_found_out)
 Test(figures, those_that_are_kept_can_be_compared_with_and_have_what_must_not_become_worse)
 {
     static const char *const names[] = {
-        "instructions_grant",  "instructions_grant-burst", "instructions_refuse",
-        "instructions_hold",   "instructions_confirm",     "instructions_cancel",
-        "instructions_lookup", "instructions_read",        "instructions_expire",
-        "instructions_view",   "instructions_replay",      "bytes_reservation",
-        "bytes_inventory",     "bytes_connection",
+        "instructions_grant",        "instructions_grant-burst", "instructions_refuse",
+        "instructions_refuse-burst", "instructions_hold",        "instructions_confirm",
+        "instructions_cancel",       "instructions_lookup",      "instructions_read",
+        "instructions_expire",       "instructions_view",        "instructions_replay",
+        "bytes_reservation",         "bytes_inventory",          "bytes_connection",
     };
     const char *const arguments[] = {"--compare", "bench/kept.csv", "bench/kept.csv", NULL};
     cr_expect_eq(run(arguments), 0, "%s", output);
@@ -205,6 +205,7 @@ static const char *const measured[][2] = {
     {"cpu_grant", "ns,time"},
     {"cpu_grant-burst", "ns,time"},
     {"cpu_refuse", "ns,time"},
+    {"cpu_refuse-burst", "ns,time"},
     {"cpu_hold", "ns,time"},
     {"cpu_read", "ns,time"},
     {"cpu_view", "ns,time"},
