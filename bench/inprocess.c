@@ -27,6 +27,7 @@
 #include "holdfast/view.h"
 
 #define LOOK_AHEAD      8u /* frames, in traffic.c */
+#define LOOK_AGAIN      4u
 #define TURN_OPERATIONS 256u
 #define MOST_OPERATIONS (1u << 22) /* of all threads, where memory is needed for each */
 #define SPARE_CELLS     (1u << 17) /* allotted to actors in chunks, and not used up */
@@ -204,6 +205,16 @@ look_ahead(const struct hf_inprocess_worker *worker, uint64_t place)
     hf_table_prefetch_head(region, hf_hash_id(&id, region->header->hash_seed));
 }
 
+/* As hf_handler_prefetch_again(). */
+static inline __attribute__((always_inline)) void
+look_again(const struct hf_inprocess_worker *worker, uint64_t place)
+{
+    struct hf_id id;
+    const struct hf_region *region = &worker->actor.engine->region;
+    make_id(number_of(worker, place), &id);
+    hf_table_prefetch_change(region, hf_hash_id(&id, region->header->hash_seed));
+}
+
 /* Up to `count` operations: fewer, if one of them cannot be done now. */
 static inline __attribute__((always_inline)) void do_turn(struct hf_inprocess_worker *worker,
                                                           uint32_t count)
@@ -219,12 +230,18 @@ static inline __attribute__((always_inline)) void do_turn(struct hf_inprocess_wo
         until = worker->done;
     }
     bool looks_ahead = jobs[worker->job].looks_up;
+    enum hf_operation operation = jobs[worker->job].operation;
+    bool looks_again = looks_ahead && operation != HF_OP_RESERVE && operation != HF_OP_HOLD;
     for (uint64_t i = 0; looks_ahead && i < LOOK_AHEAD; i++)
         look_ahead(worker, worker->done + i);
+    for (uint64_t i = 0; looks_again && i < LOOK_AGAIN; i++)
+        look_again(worker, worker->done + i);
     while (worker->done < until) {
         uint64_t left = until - worker->done;
         if (looks_ahead)
             look_ahead(worker, worker->done + LOOK_AHEAD);
+        if (looks_again)
+            look_again(worker, worker->done + LOOK_AGAIN);
         if (jobs[worker->job].in_bursts && left > 1 &&
             operate_burst(worker, left < HF_BURST_MAX ? (uint32_t)left : HF_BURST_MAX) != 0)
             continue;

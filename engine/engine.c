@@ -10,8 +10,6 @@
 #include "engine/hash.h"
 #include "engine/lapse.h"
 #include "engine/transaction.h"
-#include "engine/units.h"
-#include "engine/waiting.h"
 
 /* Counters beyond one for each reservation: made for claims that are refused then. */
 #define SPARE_COUNTERS 4096
@@ -337,7 +335,7 @@ void hf_engine_reserve(struct hf_actor *actor, const struct hf_reserve *request,
     }
 }
 
-/* ---- reading, cancelling ---- */
+/* ---- reading ---- */
 
 /* The reservation, or NULL with the outcome set: not found, or put aside. */
 static struct hf_reservation_cell *find_or_answer(struct hf_actor *actor, const struct hf_id *id,
@@ -365,76 +363,6 @@ void hf_engine_get(struct hf_actor *actor, const struct hf_id *id, struct hf_out
     struct hf_reservation_cell *cell = find_or_answer(actor, id, outcome);
     if (cell != NULL)
         answer_existing(&actor->engine->region, cell, HF_FOUND, outcome);
-}
-
-/* True if nothing but its state decides about a cancel: no rule, no cut-off, no count. */
-static bool is_plain(const struct hf_inventory_cell *inventory)
-{
-    /* Acquire, pairs with hf_inventory_put(). */
-    return (hf_load_acquire(&inventory->rules) & (HF_RULES_ANY | HF_RULE_CUTOFF)) == 0;
-}
-
-/* Everything of a plain cancel behind its mark. */
-static void record_cancel(struct hf_actor *actor, struct hf_reservation_cell *cell,
-                          struct hf_inventory_cell *inventory, struct hf_reservation *cancelled)
-{
-    struct hf_region *region = &actor->engine->region;
-    uint32_t number = (uint32_t)(cell - region->reservations);
-    uint64_t word = hf_mcas_load(&region->mcas, &inventory->word);
-    const struct hf_image_notes notes = {.inventory_version = hf_word_version(word)};
-    cancelled->state = HF_STATE_CANCELLED;
-    cancelled->sequence++;
-    /* Another actor's batch may have begun after ours: dates of one reservation never go back. */
-    if (cancelled->changed_at_ns < actor->now_ns)
-        cancelled->changed_at_ns = actor->now_ns;
-    cancelled->lsn = hf_log_reservation(actor, cancelled, &notes);
-    hf_reservation_store(cell, cancelled);
-    /* Release: pairs with hf_reservation_copy(). */
-    hf_store_release(&region->terms[number].due_ns,
-                     hf_retention_end_ns(actor->engine, cancelled->changed_at_ns));
-    bool serve = hf_units_return(actor, inventory, cancelled->qty, NULL, 0);
-    hf_reservation_unmark(cell, cancelled, 0);
-    hf_engine_arm(actor, number);
-    if (serve)
-        hf_waiting_serve(actor, inventory);
-}
-
-/* CONFIRMED since it was made, of an inventory without rules: the common case. False: it is more
- * than that, or is being changed; nothing was done. */
-static bool cancel_plain(struct hf_actor *actor, const struct hf_id *id, struct hf_outcome *outcome)
-{
-    struct hf_region *region = &actor->engine->region;
-    struct hf_reservation *cancelled = &outcome->reservation;
-    struct hf_reservation_cell *cell;
-    uint64_t word;
-    if (hf_table_find(region, id, hf_hash_id(id, region->header->hash_seed), &cell) !=
-            HF_LOOKUP_FOUND ||
-        hf_reservation_copy(region, cell, cancelled, &word) != HF_COPIED ||
-        cancelled->state != HF_STATE_CONFIRMED || (word & (HF_WORD_TERMS | HF_WORD_COUNTED)) != 0)
-        return false;
-    struct hf_inventory_cell *inventory =
-        &region->inventories[hf_load_relaxed(&cell->inventory)]; /* constant while in use */
-    uint64_t seen = word;
-    if (!is_plain(inventory) || !hf_ring_credit(&actor->log, 1 + HF_UNITS_CREDITS) ||
-        !hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) /* as every change */
-        return false;
-    if (!is_plain(inventory)) { /* since the mark nobody sees it: what is true now decides */
-        hf_store_release(&cell->word, word); /* as it was */
-        return false;
-    }
-    record_cancel(actor, cell, inventory, cancelled);
-    hf_outcome_begin(outcome);
-    outcome->result = HF_CANCELLED;
-    outcome->wait_for_lsn = cancelled->lsn;
-    return true;
-}
-
-void hf_engine_cancel(struct hf_actor *actor, const struct hf_id *id, struct hf_outcome *outcome)
-{
-    if (HF_LIKELY(cancel_plain(actor, id, outcome)))
-        return;
-    const struct hf_line line = {.operation = HF_OP_CANCEL, .id = *id};
-    hf_engine_change(actor, &line, 1, 0, NULL, outcome);
 }
 
 static bool passes(const struct hf_reservation_filter *filter,

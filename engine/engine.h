@@ -10,8 +10,7 @@
  *   4. insert the cell, marked             others who meet it put theirs aside (LSN-ORDER)
  *   5. reserve the LSN, write the image    CLAIM-BEFORE-LOG
  *   6. clear the mark
- * A cancel: win the CAS on the reservation's word, with the mark; write the image, take its LSN;
- * clear the mark; give the units back (LOG-BEFORE-RELEASE).
+ * A cancel, or a confirmation of a hold: engine/resolve.h.
  *
  * Why no prefix of the log oversells: a claim's units were there from the start, or were given back
  * by a change whose LSN came before the giving back, hence before the claim, hence before the
@@ -173,9 +172,6 @@ void hf_outcome_begin(struct hf_outcome *outcome);
  */
 void hf_engine_reserve(struct hf_actor *actor, const struct hf_reserve *request,
                        struct hf_outcome *outcome);
-
-/* CANCELLED, RELEASED, LEFT, NOT_FOUND, another no, or put aside. */
-void hf_engine_cancel(struct hf_actor *actor, const struct hf_id *id, struct hf_outcome *outcome);
 
 /* FOUND, NOT_FOUND, or put aside. */
 void hf_engine_get(struct hf_actor *actor, const struct hf_id *id, struct hf_outcome *outcome);

@@ -3,6 +3,7 @@
 
 #include "engine/change.h"
 #include "engine/request.h"
+#include "engine/resolve.h"
 #include "engine/setting.h"
 
 static void change_one(struct hf_actor *actor, const struct hf_request *request,
@@ -30,6 +31,16 @@ static void claim(struct hf_actor *actor, const struct hf_request *request,
     hf_engine_reserve(actor, &reserve, outcome);
 }
 
+/* CONFIRM, RELEASE or CANCEL. Without flags and guards, it may be plain. */
+static void resolve(struct hf_actor *actor, const struct hf_request *request, bool whole,
+                    struct hf_outcome *outcome)
+{
+    if (HF_LIKELY(whole && request->flags == 0 && request->expected == 0))
+        hf_engine_resolve(actor, request->operation, &request->id, outcome);
+    else
+        change_one(actor, request, 0, outcome);
+}
+
 bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
                        struct hf_reservation_entry *entries, struct hf_outcome *outcome)
 {
@@ -42,13 +53,12 @@ bool hf_engine_execute(struct hf_actor *actor, const struct hf_request *request,
         change_one(actor, request, request->not_after_ns, outcome);
         return true;
     case HF_OP_CANCEL:
-        if (request->expected == 0)
-            hf_engine_cancel(actor, &request->id, outcome);
-        else
-            change_one(actor, request, 0, outcome);
+    case HF_OP_RELEASE:
+        resolve(actor, request, true, outcome);
         return true;
     case HF_OP_CONFIRM:
-    case HF_OP_RELEASE:
+        resolve(actor, request, request->qty == 0, outcome);
+        return true;
     case HF_OP_EXTEND:
     case HF_OP_CHANGE:
     case HF_OP_MOVE:

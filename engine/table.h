@@ -187,4 +187,15 @@ hf_table_prefetch_cell(const struct hf_region *region, uint64_t hash)
         __builtin_prefetch((const void *)&region->reservations[first]);
 }
 
+/* The same, of one that is to be changed, most likely: with its terms. */
+static inline __attribute__((always_inline)) void
+hf_table_prefetch_change(const struct hf_region *region, uint64_t hash)
+{
+    uint32_t first = hf_table_first_guess(region, hash);
+    if (first == 0)
+        return;
+    __builtin_prefetch((const void *)&region->reservations[first], 1);
+    __builtin_prefetch((const void *)&region->terms[first], 1);
+}
+
 #endif

@@ -416,23 +416,50 @@ static enum hf_handled refuse_length(struct hf_handler *handler, struct hf_conne
     return handled == HF_HANDLED ? HF_HANDLED_FATAL : handled;
 }
 
-uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count)
+/* The size of the frame, 0: it is not whole. *operation: 0, it is about no single reservation. */
+static inline uint32_t glance(const uint8_t *bytes, size_t count, const struct hf_region *region,
+                              unsigned *operation, uint64_t *hash)
 {
+    struct hf_frame frame;
+    *operation = 0;
     if (count < HF_FRAME_HEADER_BYTES)
         return 0;
-    struct hf_frame frame;
     hf_frame_read(bytes, &frame);
     if (frame.frame_bytes < HF_FRAME_HEADER_BYTES || frame.frame_bytes > count)
         return 0;
     /* All about one reservation have its id at the same place. */
     if (frame.operation >= HF_OP_RESERVE && frame.operation <= HF_OP_LEAVE &&
-        frame.frame_bytes >= HF_FRAME_HEADER_BYTES + 16) {
+        frame.frame_bytes >= HF_FRAME_HEADER_BYTES + sizeof(struct hf_id)) {
         struct hf_id id;
         memcpy(id.bytes, bytes + HF_FRAME_HEADER_BYTES, sizeof id.bytes);
-        const struct hf_region *region = &handler->server->store->engine.region;
-        hf_table_prefetch_head(region, hf_hash_id(&id, region->header->hash_seed));
+        *operation = frame.operation;
+        *hash = hf_hash_id(&id, region->header->hash_seed);
     }
     return frame.frame_bytes;
+}
+
+uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count)
+{
+    const struct hf_region *region = &handler->server->store->engine.region;
+    unsigned operation;
+    uint64_t hash;
+    uint32_t frame_bytes = glance(bytes, count, region, &operation, &hash);
+    if (operation != 0)
+        hf_table_prefetch_head(region, hash);
+    return frame_bytes;
+}
+
+uint32_t hf_handler_prefetch_again(const struct hf_handler *handler, const uint8_t *bytes,
+                                   size_t count)
+{
+    const struct hf_region *region = &handler->server->store->engine.region;
+    unsigned operation;
+    uint64_t hash;
+    uint32_t frame_bytes = glance(bytes, count, region, &operation, &hash);
+    /* What claims is about none that is there, most likely. */
+    if (operation != 0 && operation != HF_OP_RESERVE && operation != HF_OP_HOLD)
+        hf_table_prefetch_change(region, hash);
+    return frame_bytes;
 }
 
 enum hf_handled hf_handler_execute(struct hf_handler *handler, struct hf_connection *connection,
@@ -494,18 +521,15 @@ static uint32_t room_for_grants(const struct hf_handler *handler,
     uint64_t room =
         owed > MAX_OWED_BYTES ? 0 : (MAX_OWED_BYTES - owed) / HF_RESERVATION_REPLY_BYTES;
     uint32_t places = hf_await_room(handler->await);
-    return room < places ? (uint32_t)room : places;
+    if (room > places)
+        room = places;
+    return room < HF_BURST_MAX ? (uint32_t)room : HF_BURST_MAX;
 }
 
 static uint32_t grant_burst(struct hf_handler *handler, struct hf_connection *connection,
                             const struct hf_reserve *reserves, const uint64_t *tags, uint32_t count)
 {
     struct hf_reservation made[HF_BURST_MAX];
-    uint32_t room = room_for_grants(handler, connection);
-    if (count > room)
-        count = room;
-    if (count == 0)
-        return 0;
     uint32_t granted = hf_engine_reserve_burst(handler->actor, reserves, count, made);
     HF_CHECK(granted <= count);
     for (uint32_t i = 0; i < granted; i++) {
@@ -549,14 +573,16 @@ uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connecti
         read_plain(bytes, count, 1, tags, reserves) == 0)
         return 0;
     enum hf_claim outlook = hf_engine_weigh_burst(handler->actor, reserves);
-    if (outlook == HF_CLAIM_INVOLVED)
+    uint32_t most = outlook == HF_CLAIM_DONE ? room_for_grants(handler, connection) : HF_BURST_MAX;
+    if (outlook == HF_CLAIM_INVOLVED || most == 0)
         return 0;
-    *read = read_plain(bytes, count, HF_BURST_MAX, tags, reserves);
+    uint32_t frames = read_plain(bytes, count, most, tags, reserves);
     if (outlook == HF_CLAIM_DONE)
-        done = grant_burst(handler, connection, reserves, tags, *read);
+        done = grant_burst(handler, connection, reserves, tags, frames);
     else
-        done = refuse_burst(handler, connection, reserves, tags, *read);
+        done = refuse_burst(handler, connection, reserves, tags, frames);
     if (done != 0)
         connection->aside = false;
+    *read = frames;
     return done;
 }

@@ -51,9 +51,12 @@ int hf_handler_init(struct hf_handler *handler, struct hf_server *server, struct
                     struct hf_await *await, struct hf_feed_port *port, struct hf_chunk_pool *pool);
 void hf_handler_close(struct hf_handler *handler);
 
-/* Brings what the frame at `bytes`, of which `count` are there, will need into the cache. Returns
- * its size; 0: it is not whole. */
+/* Brings what the frame at `bytes`, of which `count` are there, will need into the cache: where the
+ * search for its reservation begins, and, some time later, the reservation. Both return the size of the
+ * frame; 0: it is not whole. */
 uint32_t hf_handler_prefetch(const struct hf_handler *handler, const uint8_t *bytes, size_t count);
+uint32_t hf_handler_prefetch_again(const struct hf_handler *handler, const uint8_t *bytes,
+                                   size_t count);
 
 /*
  * Executes the first of the frames at `bytes` together, if they are plain RESERVEs, and all of them

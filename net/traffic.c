@@ -20,8 +20,9 @@
 #define DRAIN_QUIET_NS (20 * HF_NS_PER_MS)
 
 /* Frames that are looked at before they are executed, so that the cache misses of several ids are
- * under way at once. */
-#define PREFETCH_FRAMES 8
+ * under way at once: for where the search begins, and for what it finds. */
+#define PREFETCH_FRAMES       8
+#define PREFETCH_AGAIN_FRAMES 4
 
 #define GENERATION_MASK ((1u << 24) - 1)
 
@@ -198,33 +199,49 @@ static void move_frames(struct hf_worker *worker, struct hf_connection *connecti
     }
 }
 
+/* How far it was looked ahead: bytes in all, and frames beyond those that are done. */
+struct outlook {
+    uint32_t bytes, frames;
+};
+
+static inline void look_ahead(const struct hf_handler *handler, const uint8_t *bytes,
+                              uint32_t count, struct outlook *first, struct outlook *again)
+{
+    for (uint32_t size = 1; first->frames < PREFETCH_FRAMES && size != 0; first->frames++) {
+        size = hf_handler_prefetch(handler, bytes + first->bytes, count - first->bytes);
+        first->bytes += size;
+    }
+    for (uint32_t size = 1; again->frames < PREFETCH_AGAIN_FRAMES && size != 0; again->frames++) {
+        size = hf_handler_prefetch_again(handler, bytes + again->bytes, count - again->bytes);
+        again->bytes += size;
+    }
+}
+
 /* Executes frames until there is no whole one left or one cannot be executed. Returns the bytes
  * used. */
 static uint32_t execute(struct hf_worker *worker, struct hf_connection *connection,
                         const uint8_t *bytes, uint32_t count)
 {
-    uint32_t done = 0, ahead = 0, frames_ahead = 0;
-    bool looks_ahead = false; /* else those ahead are what a burst has left */
+    uint32_t done = 0, burst_end = 0; /* of what a burst has looked at, executed or not */
+    struct outlook first = {0, 0}, again = {0, 0};
     connection->stall = HF_STALL_NONE;
     for (;;) {
         uint32_t used;
-        if (ahead == done) {
+        if (first.frames == 0 && burst_end == done) {
             uint32_t read, burst = hf_handler_execute_burst(&worker->handler, connection,
                                                             bytes + done, count - done, &read);
-            ahead = done + read * HF_RESERVE_BYTES;
+            burst_end = done + read * HF_RESERVE_BYTES;
             done += burst * HF_RESERVE_BYTES;
             worker->turn_frames += burst;
-            frames_ahead = read - burst;
-            looks_ahead = frames_ahead == 0;
             if (burst != 0)
                 continue;
+            first.bytes = again.bytes = done;
         }
-        for (uint32_t size = 1; looks_ahead && frames_ahead < PREFETCH_FRAMES && size != 0;
-             frames_ahead++) {
-            size = hf_handler_prefetch(&worker->handler, bytes + ahead, count - ahead);
-            ahead += size;
+        if (burst_end <= done) {
+            look_ahead(&worker->handler, bytes, count, &first, &again);
+            first.frames--;
+            again.frames--;
         }
-        frames_ahead--;
         switch (
             hf_handler_execute(&worker->handler, connection, bytes + done, count - done, &used)) {
         case HF_HANDLED:

@@ -23,6 +23,7 @@
 #include "engine/burst.h"
 #include "engine/engine.h"
 #include "engine/replay.h"
+#include "engine/resolve.h"
 #include "engine/state_hash.h"
 #include "tests/lib/judge.h"
 #include "tests/lib/stress.h"
@@ -127,7 +128,7 @@ static void execute(struct worker *worker, struct answer *answer)
         hf_engine_reserve(&worker->actor, request, &answer->outcome);
         break;
     case CANCEL:
-        hf_engine_cancel(&worker->actor, &request->id, &answer->outcome);
+        hf_engine_resolve(&worker->actor, HF_OP_CANCEL, &request->id, &answer->outcome);
         break;
     case GET:
         hf_engine_get(&worker->actor, &request->id, &answer->outcome);

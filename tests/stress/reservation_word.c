@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/image.h"
+#include "engine/resolve.h"
 #include "tests/lib/stress.h"
 
 #define RESERVATIONS 1500u /* of a round */
@@ -94,7 +95,7 @@ static void try_one(struct round *round, struct hf_actor *actor, unsigned index,
     struct hf_outcome outcome;
     hf_actor_enter(actor);
     if (cancels)
-        hf_engine_cancel(actor, &id, &outcome);
+        hf_engine_resolve(actor, HF_OP_CANCEL, &id, &outcome);
     else
         hf_engine_get(actor, &id, &outcome);
     hf_actor_exit(actor);
@@ -169,7 +170,7 @@ static void finish(struct round *round, unsigned threads)
     actor.now_ns = MADE_AT_NS + 1;
     for (uint32_t number = 0; number < RESERVATIONS; number++) {
         struct hf_id id = hf_id_of_number(number);
-        hf_engine_cancel(&actor, &id, &outcome);
+        hf_engine_resolve(&actor, HF_OP_CANCEL, &id, &outcome);
         bool first = hf_load_relaxed(&round->first_cancels[number]) == 0;
         if (outcome.result != HF_CANCELLED || outcome.repeated == first)
             hf_stress_fail("reservation %u: %s, repeated: %d", number,

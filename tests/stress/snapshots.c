@@ -23,6 +23,7 @@
 #include "engine/execute.h"
 #include "engine/lapse.h"
 #include "engine/request.h"
+#include "engine/resolve.h"
 #include "tests/lib/any_request.h"
 #include "tests/lib/digest.h"
 #include "tests/lib/store_rig.h"
@@ -136,7 +137,7 @@ static void burst(struct round *round, struct worker *worker)
     struct hf_outcome outcome;
     for (uint32_t i = 0; i < granted; i++) /* room for others, after a while */
         if (hf_random_chance(random, 90))
-            hf_engine_cancel(&worker->actor, &requests[i].id, &outcome);
+            hf_engine_resolve(&worker->actor, HF_OP_CANCEL, &requests[i].id, &outcome);
 }
 
 /* One turn of a server's worker. */

@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engine/hash.h"
 #include "engine/image.h"
+#include "engine/resolve.h"
 #include "tests/lib/stress.h"
 
 #define SLOTS 128u
@@ -60,7 +61,7 @@ static unsigned reserve(uint32_t number, uint64_t inventory_id, uint64_t custome
 static unsigned cancel(uint32_t number)
 {
     struct hf_id id = hf_id_of_number(number);
-    hf_engine_cancel(&actor, &id, &outcome);
+    hf_engine_resolve(&actor, HF_OP_CANCEL, &id, &outcome);
     return outcome.result;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/image.h"
 #include "engine/replay.h"
+#include "engine/resolve.h"
 #include "engine/state_hash.h"
 #include "tests/lib/stress.h"
 
@@ -61,7 +62,7 @@ static void open_history(void)
         if (hf_random_chance(&random, 50))
             hf_engine_reserve(&actor, &request, &outcome);
         else
-            hf_engine_cancel(&actor, &request.id, &outcome);
+            hf_engine_resolve(&actor, HF_OP_CANCEL, &request.id, &outcome);
     }
     hf_actor_close(&actor);
     record_count = hf_ring_published(&ring, MAX_RECORDS);
@@ -208,7 +209,7 @@ Test(replay, actors_go_on_where_the_log_ended)
         hf_engine_get(&reader, &id, &live);
         cr_assert_eq(outcome.result, live.result);
         if (outcome.result == HF_FOUND && outcome.reservation.state == HF_STATE_CONFIRMED) {
-            hf_engine_cancel(&actor, &id, &outcome);
+            hf_engine_resolve(&actor, HF_OP_CANCEL, &id, &outcome);
             cr_assert_eq(outcome.result, HF_CANCELLED);
         }
     }

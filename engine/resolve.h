@@ -1,0 +1,28 @@
+/*
+ * Resolving: a hold is confirmed or released, a reservation cancelled.
+ *
+ * Mostly nothing but its own state decides about that. Then it is what engine/change.h does, step by
+ * step, without what only more than that needs: words to weigh, guards, counts of customers. That is the
+ * plain way, and takes a third of the time:
+ *   1. win the CAS on the reservation's word, with the mark. From here on nobody else changes it
+ *      (RESOLVES-ONCE)
+ *   2. look at the inventory's rules again: what is true with the mark set is true of the instant at
+ *      which the reservation changes
+ *   3. take the LSN, write the image
+ *   4. give the units back, if it has none any more (LOG-BEFORE-RELEASE); then count the hold off, so
+ *      that who finds neither units nor holds has missed none (engine/inventory.h)
+ *   5. clear the mark
+ * Everything else goes the way of a change: a no, a repeat, a hold that has lapsed, an end of
+ * cancellations, counted units, settings that are being changed, a log without room.
+ */
+#ifndef HF_ENGINE_RESOLVE_H
+#define HF_ENGINE_RESOLVE_H
+
+#include "engine/engine.h"
+
+/* CONFIRM, RELEASE or CANCEL of all of a reservation, whatever its sequence. CONFIRMED, RELEASED,
+ * CANCELLED, LEFT, NOT_FOUND, another no, or put aside. */
+void hf_engine_resolve(struct hf_actor *actor, enum hf_operation operation, const struct hf_id *id,
+                       struct hf_outcome *outcome);
+
+#endif
