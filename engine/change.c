@@ -137,9 +137,8 @@ static enum hf_attempt decide_all(struct hf_transaction *change)
         if (step->decision.changes && !step->makes)
             keep_origin(step);
         /* Joining and leaving a list needs the right to it. */
-        bool leaves = !step->makes && step->before.state == HF_STATE_WAITING;
-        bool joins = step->decision.after.state == HF_STATE_WAITING;
-        if (step->decision.changes && (joins || leaves) && step->use != NULL)
+        bool joins = step->decision.changes && step->decision.after.state == HF_STATE_WAITING;
+        if ((joins || hf_step_leaves(step)) && step->use != NULL)
             step->use->needs_list = true;
     }
     return HF_ATTEMPT_GO_ON;

@@ -15,9 +15,10 @@
  *   5. claim       one CAS, or one over all words (engine/mcas.h): the instant. If a word has changed
  *                  since it was weighed, weigh again.
  *   6. record      one chain of images, with consecutive LSNs (CLAIM-BEFORE-LOG)
- *   7. give back   what is given back, net (LOG-BEFORE-RELEASE). A change of several words has
- *                  announced that before 5: until it is done, nobody is refused for want of it, who
- *                  may have seen the rest; such a refusal is put aside.
+ *   7. give back   what is given back, net (LOG-BEFORE-RELEASE), places in waiting lists included.
+ *                  A change of several words has announced that before 5: until it is done, nobody
+ *                  is refused for want of it, who may have seen the rest; such a refusal is put
+ *                  aside. tests/stress/instant.c shows what happens without.
  *   8. clear       the marks, leave the chains.
  *
  * Whatever is in the way before 5, chains and marks are let go and the operation is put aside or

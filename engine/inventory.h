@@ -72,7 +72,7 @@ struct hf_inventory_cell {
     uint64_t product_id;
     uint64_t made_at_ns;
     _Atomic uint16_t setting;       /* 1: somebody has the right to change the settings */
-    _Atomic uint16_t giving;        /* changes under way that will give units back, see change.h */
+    _Atomic uint16_t giving;        /* changes under way that will give something back: change.h */
     _Atomic uint32_t list;          /* the right to the waiting list, see waiting.h */
     _Atomic uint32_t waiting_count; /* reservations in the list */
     uint32_t waiting_first, waiting_last; /* their numbers; 0: none */

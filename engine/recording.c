@@ -88,7 +88,7 @@ static void relist(struct hf_transaction *change)
     }
     for (uint32_t i = 0; i < change->step_count; i++) {
         struct hf_step *step = &change->steps[i];
-        if (step->decision.changes && !step->makes && step->before.state == HF_STATE_WAITING)
+        if (hf_step_leaves(step))
             hf_waiting_remove(change->actor, step->use->cell, step->number);
     }
 }

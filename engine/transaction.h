@@ -139,6 +139,12 @@ static inline bool hf_step_is_counted(const struct hf_step *step)
                        : (step->word & HF_WORD_COUNTED) != 0;
 }
 
+/* True if a place in a waiting list is given up. */
+static inline bool hf_step_leaves(const struct hf_step *step)
+{
+    return step->decision.changes && !step->makes && step->before.state == HF_STATE_WAITING;
+}
+
 /* Room for one change at a time. NULL: out of memory. */
 struct hf_transaction *hf_transaction_new(void);
 void hf_transaction_free(struct hf_transaction *transaction);

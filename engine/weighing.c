@@ -299,9 +299,9 @@ static void add_count(struct hf_count *count, struct hf_mcas_entry *entries, uin
 }
 
 /*
- * What is given back follows the LSN, hence the instant at which the rest takes effect. Between the
- * two others can see the one without the other, unless all of it is one word, or what is not seen
- * is announced: then nobody is refused for want of it.
+ * What is given back follows the LSN, hence the instant at which the rest takes effect; so does the end
+ * of a waiting list that its last one leaves. Between the two others can see the one without the other,
+ * unless all of it is one word, or what is not seen is announced: then nobody is refused for want of it.
  */
 void hf_transaction_announce(struct hf_transaction *change)
 {
@@ -309,6 +309,11 @@ void hf_transaction_announce(struct hf_transaction *change)
         return;
     for (uint32_t i = 0; i < change->use_count; i++)
         change->uses[i].announced = change->uses[i].gives > change->uses[i].takes;
+    for (uint32_t i = 0; i < change->step_count; i++) {
+        const struct hf_step *step = &change->steps[i];
+        if (hf_step_leaves(step))
+            step->use->announced = true;
+    }
     for (uint32_t i = 0; i < change->count_count; i++) {
         const struct hf_count *count = &change->counts[i];
         count->use->announced |= count->weighed && count->gives > count->takes;
