@@ -222,7 +222,7 @@ static uint32_t execute_together(struct worker *worker, const struct hf_reserve 
                                  uint32_t count, struct answer *answers)
 {
     struct hf_reservation made[MOST_TOGETHER];
-    struct hf_availability left[MOST_TOGETHER];
+    struct hf_availability left[MOST_TOGETHER] = {{0, 0}};
     uint32_t granted = 0, refused = 0;
     hf_actor_enter(&worker->actor);
     enum hf_claim outlook = hf_engine_weigh_burst(&worker->actor, requests);

@@ -476,7 +476,7 @@ Test(bench_alone, in_process_every_job_does_what_it_is_told)
             json_decref(row);
             rows++;
         }
-        cr_expect_eq(rows, 10);
+        cr_expect_eq(rows, 11);
     }
 }
 
