@@ -64,10 +64,10 @@ static bool take(struct burst *burst, uint32_t number)
     struct hf_reservation_cell *known;
     step->inventory = inventory_of(burst, number);
     if (step->inventory == NULL || hf_id_is_zero(id) ||
-        !hf_table_allot(region, &burst->actor->allotment) ||
+        !hf_cells_allot(region, &burst->actor->allotment) ||
         hf_table_take(region, id, burst->hashes[number], &step->chain, &known) != HF_LOOKUP_ABSENT)
         return false;
-    step->number = hf_table_take_cell(region, &burst->actor->allotment);
+    step->number = hf_cells_take(region, &burst->actor->allotment);
     __builtin_prefetch(&region->reservations[step->number], 1);
     return true;
 }
@@ -145,7 +145,7 @@ static void give_back(struct burst *burst)
         if (allotment->next == number + 1)
             allotment->next = number;
         else
-            hf_table_free_one(&burst->actor->engine->region, number);
+            hf_cells_give(&burst->actor->engine->region, allotment, number);
     }
 }
 

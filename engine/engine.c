@@ -64,7 +64,7 @@ void hf_actor_close(struct hf_actor *actor)
     struct hf_engine *engine = actor->engine;
     hf_lapse_close(actor);
     hf_ring_producer_close(&actor->log);
-    hf_table_return(&engine->region, &actor->allotment);
+    hf_cells_return(&engine->region, &actor->allotment);
     hf_epochs_leave(&engine->epochs, actor->number);
     hf_transaction_free(actor->transaction);
 }
@@ -262,7 +262,7 @@ static bool decide(struct hf_actor *actor, const struct hf_reserve *request, str
                    struct hf_inventory_cell *inventory, uint64_t word, struct hf_outcome *outcome)
 {
     enum hf_claim claimed = HF_CLAIM_TOO_FEW;
-    if (!hf_table_allot(&actor->engine->region, &actor->allotment)) {
+    if (!hf_cells_allot(&actor->engine->region, &actor->allotment)) {
         claimed = HF_CLAIM_INVOLVED; /* how else it stands with the request comes before that */
     } else if (!hf_ring_credit(&actor->log, 1)) {
         outcome->result = HF_PUT_ASIDE_LOG_FULL;
@@ -384,7 +384,7 @@ void hf_engine_list(struct hf_actor *actor, const struct hf_reservation_filter *
                     struct hf_outcome *outcome)
 {
     const struct hf_region *region = &actor->engine->region;
-    uint64_t end = hf_table_allotted(region);
+    uint64_t end = hf_cells_allotted(region);
     uint64_t number = filter->cursor == 0 ? 1 : filter->cursor;
     hf_outcome_begin(outcome);
     outcome->result = HF_FOUND;

@@ -161,7 +161,7 @@ static void empty_limbo(struct hf_actor *actor)
         hf_store_relaxed(&terms->origin, 0);
         hf_store_relaxed(&terms->made_as, 0);
         hf_store_release(&region->reservations[oldest->number].word, 0); /* for those who scan */
-        hf_table_free_one(region, oldest->number);
+        hf_cells_give(region, &actor->allotment, oldest->number);
         hf_fetch_add_relaxed(&engine->reclaimed, 1); /* statistics */
         limbo->head++;
         limbo->count--;

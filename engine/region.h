@@ -64,9 +64,9 @@ struct hf_region_header {
     _Atomic uint32_t creating;
     /* Written by all actors, once for a chunk. */
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint32_t reservation_end; /* allotted so far */
-    /* Cells that were allotted and given back: the first (low 32 bits; they are linked by `next`),
-     * and a count of changes (high 32 bits), so that a stack that was changed never looks the same.
-     */
+    /* Cells that were allotted and given back, in runs (engine/cells.h): the first cell of the first run
+     * (low 32 bits), and a count of changes (high 32 bits), so that a stack that was changed never looks
+     * the same. */
     _Atomic uint64_t free_cells;
 };
 

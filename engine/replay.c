@@ -229,14 +229,14 @@ static void forget(struct hf_replay *replay, uint32_t number)
     }
     tally(replay, word, hf_load_relaxed(&cell->inventory), -1);
     hf_store_relaxed(&cell->word, 0);
-    hf_table_free_one(region, number);
+    hf_cells_give(region, &replay->allotment, number);
     replay->reservations--;
 }
 
 /* Forgets what is to be forgotten, whatever it takes to find it. */
 static void forget_all(struct hf_replay *replay)
 {
-    uint32_t end = hf_table_allotted(replay->region);
+    uint32_t end = hf_cells_allotted(replay->region);
     for (uint32_t number = 1; number <= end; number++)
         if (is_forgotten(replay, &replay->region->reservations[number]))
             forget(replay, number);
@@ -264,7 +264,7 @@ static void forget_first(struct hf_replay *replay)
 static void keep_finished(struct hf_replay *replay)
 {
     const struct hf_region *region = replay->region;
-    uint32_t end = hf_table_allotted(region);
+    uint32_t end = hf_cells_allotted(region);
     hf_finished_close(&replay->finished);
     replay->keeps_finished = true;
     for (uint32_t number = 1; number <= end && replay->keeps_finished; number++) {
@@ -299,10 +299,10 @@ static void make_room(struct hf_replay *replay)
 /* A free cell is in stock. False: there is none. */
 static bool allot(struct hf_replay *replay)
 {
-    if (hf_table_allot(replay->region, &replay->allotment))
+    if (hf_cells_allot(replay->region, &replay->allotment))
         return true;
     make_room(replay);
-    return hf_table_allot(replay->region, &replay->allotment);
+    return hf_cells_allot(replay->region, &replay->allotment);
 }
 
 /* ---- reservations ---- */
@@ -600,7 +600,7 @@ static const char *link_lists(struct hf_replay *replay)
     struct waiting *list = malloc(replay->states[HF_STATE_WAITING] * sizeof *list);
     if (list == NULL)
         return "out of memory";
-    uint32_t end = hf_table_allotted(region), found = 0;
+    uint32_t end = hf_cells_allotted(region), found = 0;
     for (uint32_t number = 1; number <= end; number++) {
         struct hf_reservation_cell *cell = &region->reservations[number];
         if (hf_reservation_word_state(hf_load_relaxed(&cell->word)) == HF_STATE_WAITING)
@@ -659,7 +659,7 @@ const char *hf_replay_finish(struct hf_replay *replay)
     for (uint32_t i = 0; i < inventories; i++)
         if (!derive_counters(replay, i))
             return replay->reason;
-    hf_table_return(region, &replay->allotment);
+    hf_cells_return(region, &replay->allotment);
     return replay->states[HF_STATE_WAITING] == 0 ? NULL : link_lists(replay);
 }
 
@@ -713,7 +713,7 @@ static bool count_group(struct hf_engine *engine, uint32_t first, uint32_t count
 /* False: out of memory. */
 static bool count_customers(struct hf_engine *engine)
 {
-    uint32_t end = hf_table_allotted(&engine->region);
+    uint32_t end = hf_cells_allotted(&engine->region);
     for (uint32_t first = 1; first <= end; first += GROUP_COUNT) {
         uint32_t left = end + 1 - first;
         if (!count_group(engine, first, left < GROUP_COUNT ? left : GROUP_COUNT))
@@ -727,7 +727,7 @@ bool hf_replay_start_engine(const struct hf_replay *replay, struct hf_engine *en
     struct hf_region *region = &engine->region;
     engine->recovered_log_time_ns = replay->log_time_ns;
     if (replay->states[HF_STATE_HELD] + finished_count(replay) != 0) {
-        uint32_t end = hf_table_allotted(region), terms_ready = replay->terms_ready;
+        uint32_t end = hf_cells_allotted(region), terms_ready = replay->terms_ready;
         for (uint32_t number = 1; number <= end; number++)
             file(engine, number, &terms_ready);
     }

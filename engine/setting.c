@@ -101,7 +101,7 @@ static unsigned count_all(struct hf_actor *actor, struct hf_inventory_cell *cell
     if (cell->count_next == 1 && !hf_epochs_passed(&engine->epochs, cell->count_stamp))
         return HF_PUT_ASIDE_BUSY;
     uint32_t inventory = (uint32_t)(cell - engine->region.inventories);
-    uint32_t end = hf_table_allotted(&engine->region);
+    uint32_t end = hf_cells_allotted(&engine->region);
     for (uint32_t looks = 0; cell->count_next <= end; cell->count_next++, looks++) {
         unsigned result = looks == COUNT_LOOKS ? HF_PUT_ASIDE_BUSY
                                                : count_one(engine, inventory, cell->count_next);

@@ -136,7 +136,7 @@ static void begin_report(struct hf_snapshotter *snapshotter)
     report->running = true;
     report->done_bytes = 0;
     report->expected_bytes =
-        (uint64_t)hf_table_allotted(&engine_of(snapshotter)->region) * HF_RECORD_BYTES;
+        (uint64_t)hf_cells_allotted(&engine_of(snapshotter)->region) * HF_RECORD_BYTES;
     publish(snapshotter);
 }
 
@@ -330,7 +330,7 @@ static void go_on(struct hf_snapshotter *snapshotter)
     if (snapshotter->stage == INVENTORIES) {
         snapshotter->stage = RESERVATIONS;
         snapshotter->next = 1;
-        snapshotter->end = hf_table_allotted(&engine->region) + 1;
+        snapshotter->end = hf_cells_allotted(&engine->region) + 1;
         return;
     }
     snapshotter->stage = SETTLING_AGAIN;

@@ -121,7 +121,7 @@ static bool add_inventory(struct hf_state_hash *hash, const struct hf_region *re
 enum hf_hashing hf_state_hash_step(struct hf_state_hash *hash, const struct hf_region *region,
                                    uint32_t limit)
 {
-    uint32_t end = hf_table_allotted(region);
+    uint32_t end = hf_cells_allotted(region);
     for (; limit > 0 && hash->next <= end; hash->next++, limit--)
         if (!add_reservation(hash, region, &region->reservations[hash->next]))
             return HF_HASHING_MORE;

@@ -4,12 +4,6 @@
 #include <string.h>
 
 #include "engine/hash.h"
-#include "engine/huge_pages.h"
-
-#define CHUNK_CELLS 32
-
-/* Cells whose memory is made ready at once: 64 KiB, 16 faults in one. */
-#define READY_CELLS 1024u
 
 static struct hf_reservation_cell *search(const struct hf_region *region, uint32_t number,
                                           const struct hf_id *id)
@@ -99,87 +93,4 @@ void hf_chain_remove(struct hf_chain *chain, struct hf_region *region, uint32_t 
         hf_store_relaxed(&region->reservations[before].next, next);
     }
     chain->word = first | filter_of(region, first);
-}
-
-static uint64_t changed_free_cells(uint64_t free_cells, uint32_t first)
-{
-    return ((free_cells >> 32) + 1) << 32 | first;
-}
-
-/* Takes one cell that was given back. False: there is none. */
-static bool take_free_cell(struct hf_region *region, struct hf_allotment *allotment)
-{
-    _Atomic uint64_t *place = &region->header->free_cells;
-    uint64_t free_cells = hf_load_acquire(place); /* pairs with hf_table_return() */
-    while ((uint32_t)free_cells != 0) {
-        uint32_t first = (uint32_t)free_cells;
-        /* Relaxed: it may be somebody else's by now, but then the CAS fails. */
-        uint32_t next = hf_load_relaxed(&region->reservations[first].next);
-        if (hf_cas_weak_acq_rel(place, &free_cells, changed_free_cells(free_cells, next))) {
-            *allotment = (struct hf_allotment){.next = first, .end = first + 1};
-            return true;
-        }
-    }
-    return false;
-}
-
-void hf_table_free_one(struct hf_region *region, uint32_t number)
-{
-    _Atomic uint64_t *place = &region->header->free_cells;
-    uint64_t free_cells = hf_load_relaxed(place); /* the CAS decides */
-    do {
-        hf_store_relaxed(&region->reservations[number].next, (uint32_t)free_cells);
-        /* acq_rel, pairs with take_free_cell(). */
-    } while (!hf_cas_weak_acq_rel(place, &free_cells, changed_free_cells(free_cells, number)));
-}
-
-void hf_table_return(struct hf_region *region, struct hf_allotment *allotment)
-{
-    for (; allotment->next != allotment->end; allotment->next++)
-        hf_table_free_one(region, allotment->next);
-}
-
-uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allotment)
-{
-    return hf_table_allot(region, allotment) ? allotment->next++ : 0;
-}
-
-/* Memory of the cells from `first` on, which nobody has touched before, as whole blocks of them are
- * reached. And, once, huge pages for the index: soon, as all of it is in use by then, and so that they
- * are there when it is full of work; but not for a few. */
-static void make_ready(const struct hf_region *region, uint32_t first, uint32_t count)
-{
-    uint32_t few = hf_region_few(region);
-    if (first <= few && few - first < count &&
-        hf_load_relaxed(&region->header->state) == HF_REGION_READY) /* else they are huge already */
-        hf_huge_pages_begin(region->huge_pages);
-    uint32_t block = (first + count - 1) / READY_CELLS;
-    if (block != (first - 1) / READY_CELLS)
-        hf_region_ready(region, &region->reservations[(size_t)block * READY_CELLS],
-                        READY_CELLS * sizeof region->reservations[0]);
-}
-
-bool hf_table_allot_slow(struct hf_region *region, struct hf_allotment *allotment)
-{
-    if (take_free_cell(region, allotment))
-        return true;
-    _Atomic uint32_t *allotted = &region->header->reservation_end;
-    uint32_t end = hf_load_relaxed(allotted); /* the CAS decides */
-    for (;;) {
-        uint32_t left = region->header->max_reservations + 1 - end;
-        uint32_t count = left < CHUNK_CELLS ? left : CHUNK_CELLS;
-        if (count == 0)
-            return false;
-        /* acq_rel: pairs with hf_table_allotted(); the cells themselves are zero from the start. */
-        if (hf_cas_weak_acq_rel(allotted, &end, end + count)) {
-            *allotment = (struct hf_allotment){.next = end, .end = end + count};
-            make_ready(region, end, count);
-            return true;
-        }
-    }
-}
-
-uint32_t hf_table_allotted(const struct hf_region *region)
-{
-    return hf_load_acquire(&region->header->reservation_end) - 1; /* pairs with hf_table_allot() */
 }

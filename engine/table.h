@@ -36,13 +36,7 @@
 #define HF_ENGINE_TABLE_H
 
 #include "base/check.h"
-#include "engine/region.h"
-
-/* One thread's stock of free cells, allotted in chunks so that threads do not meet at one counter.
- */
-struct hf_allotment {
-    uint32_t next, end;
-};
+#include "engine/cells.h"
 
 #define HF_HEAD_TAKEN (1ull << 31)
 #define HF_HEAD_FIRST 0x7fffffffull
@@ -82,15 +76,6 @@ struct hf_reservation_cell *hf_chain_find(const struct hf_chain *chain,
 /* Out of a taken chain, at once. */
 void hf_chain_remove(struct hf_chain *chain, struct hf_region *region, uint32_t number);
 
-/* Takes a free cell out of stock. 0: the table is full. */
-uint32_t hf_table_take_cell(struct hf_region *region, struct hf_allotment *allotment);
-
-/* Gives a cell back that nobody can reach; its word is 0. */
-void hf_table_free_one(struct hf_region *region, uint32_t number);
-
-/* Gives back what is left in stock. */
-void hf_table_return(struct hf_region *region, struct hf_allotment *allotment);
-
 /* The filter's bit of an id: by the upper bits of its hash, as the lower choose the chain. */
 static inline uint64_t hf_head_bit(uint64_t hash)
 {
@@ -116,15 +101,6 @@ static inline void hf_chain_push(struct hf_chain *chain, struct hf_region *regio
 static inline void hf_chain_leave(struct hf_chain *chain)
 {
     hf_store_release(chain->head, chain->word); /* pairs with the loads of the head */
-}
-
-/* hf_table_allot() when there is none in stock. */
-bool hf_table_allot_slow(struct hf_region *region, struct hf_allotment *allotment);
-
-/* Makes sure that there is a free cell in stock: number allotment->next. False: the table is full. */
-static inline bool hf_table_allot(struct hf_region *region, struct hf_allotment *allotment)
-{
-    return HF_LIKELY(allotment->next != allotment->end) || hf_table_allot_slow(region, allotment);
 }
 
 /* Makes the free cell, filled with the id that the chain was taken for, reachable, takes it out of
@@ -153,16 +129,6 @@ static inline void hf_table_insert_alone(struct hf_region *region, uint64_t hash
     hf_store_relaxed(&region->reservations[allotment->next].next, (uint32_t)first);
     hf_store_relaxed(head, (word - first + allotment->next++) | hf_head_bit(hash));
 }
-
-/* The free cell that the next hf_chain_insert() will insert: fill it, its word included. */
-static inline struct hf_reservation_cell *hf_table_free_cell(struct hf_region *region,
-                                                             const struct hf_allotment *allotment)
-{
-    return &region->reservations[allotment->next];
-}
-
-/* How many cells are allotted; cells 1 .. this may be in use (those with a word other than 0). */
-uint32_t hf_table_allotted(const struct hf_region *region);
 
 /* Brings the head of the chain into the cache. (Always inlined: a call to a function that only
  * prefetches is optimized away by gcc, as it has no result.) */

@@ -202,7 +202,7 @@ enum hf_attempt hf_transaction_take_cells(struct hf_transaction *change)
         struct hf_step *step = &change->steps[i];
         if (!step->makes || step->cell != NULL)
             continue;
-        step->number = hf_table_take_cell(&actor->engine->region, &actor->allotment);
+        step->number = hf_cells_take(&actor->engine->region, &actor->allotment);
         if (step->number == 0)
             return hf_transaction_refuse(change, step, HF_RESERVATIONS_FULL, HF_FIELD_NONE);
         step->cell = &actor->engine->region.reservations[step->number];
@@ -223,7 +223,7 @@ void hf_transaction_let_go(struct hf_transaction *change)
         if (step->marked)
             hf_store_release(&step->cell->word, step->word); /* as it was */
         if (step->allotted)
-            hf_table_free_one(&engine->region, step->number);
+            hf_cells_give(&engine->region, &change->actor->allotment, step->number);
         if (step->chain_of == step)
             hf_chain_leave(&step->chain);
     }

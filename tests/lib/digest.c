@@ -63,7 +63,7 @@ uint64_t hf_digest_engine(const struct hf_engine *engine)
 {
     const struct hf_region *region = &engine->region;
     uint64_t sum = 0;
-    uint32_t end = hf_table_allotted(region);
+    uint32_t end = hf_cells_allotted(region);
     for (uint32_t number = 1; number <= end; number++) {
         struct hf_reservation reservation;
         struct hf_image_notes notes;

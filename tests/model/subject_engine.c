@@ -135,7 +135,7 @@ static void engine_renew(void *subject, uint32_t inventories, uint32_t reservati
 {
     struct engine_subject *self = subject;
     uint32_t made = hf_load_relaxed(&self->engine.region.header->inventory_count); /* alone */
-    uint32_t used = hf_table_allotted(&self->engine.region);
+    uint32_t used = hf_cells_allotted(&self->engine.region);
     if (made + inventories <= self->max_inventories &&
         used + reservations + 64 * self->options.threads <= self->max_reservations)
         return;

@@ -228,7 +228,7 @@ static void take_month(struct month *month)
         player->slow_ticks = player->longest_tick_ns = 0;
     }
     month->retained = hf_scene_retained(&scene);
-    month->cells = hf_table_allotted(&engine->region);
+    month->cells = hf_cells_allotted(&engine->region);
     month->counters = hf_load_relaxed(&engine->customers.used); /* nobody is active */
     month->rss_kib = hf_resident_kib(getpid());
 }
@@ -338,7 +338,7 @@ static void check_empty(void)
     uint32_t retained = hf_scene_retained(&scene);
     if (retained != 1)
         hf_scene_fail(&scene, "%u reservations are left of guests who went days ago", retained - 1);
-    uint32_t cells = hf_table_allotted(&scene.engine.region), free_cells = hf_scene_free(&scene);
+    uint32_t cells = hf_cells_allotted(&scene.engine.region), free_cells = hf_scene_free(&scene);
     if (free_cells + retained != cells)
         hf_scene_fail(&scene, "of %u cells, %u are free, and %u are used: the others are lost",
                       cells, free_cells, retained);

@@ -180,7 +180,7 @@ unsigned hf_player_do(struct hf_player *player, const struct hf_request *request
     if (is_full(player->outcome.result))
         hf_scene_fail(scene, "%s, with %u of %u cells allotted",
                       hf_result_name(player->outcome.result),
-                      hf_table_allotted(&scene->engine.region),
+                      hf_cells_allotted(&scene->engine.region),
                       scene->engine.region.header->max_reservations);
     return player->outcome.result;
 }
@@ -190,7 +190,7 @@ unsigned hf_player_do(struct hf_player *player, const struct hf_request *request
 uint32_t hf_scene_retained(const struct hf_scene *scene)
 {
     const struct hf_region *region = &scene->engine.region;
-    uint32_t end = hf_table_allotted(region), retained = 0;
+    uint32_t end = hf_cells_allotted(region), retained = 0;
     for (uint32_t number = 1; number <= end; number++) /* relaxed: nobody else is active */
         retained += hf_load_relaxed(&region->reservations[number].word) != 0;
     return retained;
@@ -198,14 +198,11 @@ uint32_t hf_scene_retained(const struct hf_scene *scene)
 
 uint32_t hf_scene_free(const struct hf_scene *scene)
 {
-    const struct hf_region *region = &scene->engine.region;
-    uint32_t end = hf_table_allotted(region), count = 0;
-    /* Relaxed, all: nobody else is active. A stack that bites its tail ends, too. */
-    uint32_t number = (uint32_t)hf_load_relaxed(&region->header->free_cells);
-    for (; number != 0 && count <= end; count++)
-        number = hf_load_relaxed(&region->reservations[number].next);
-    for (uint32_t i = 0; i < HF_SCENE_PLAYERS && scene->players[i] != NULL; i++)
-        count += scene->players[i]->actor.allotment.end - scene->players[i]->actor.allotment.next;
+    uint32_t count = hf_cells_count_free(&scene->engine.region);
+    for (uint32_t i = 0; i < HF_SCENE_PLAYERS && scene->players[i] != NULL; i++) {
+        const struct hf_allotment *own = &scene->players[i]->actor.allotment;
+        count += own->end - own->next + own->run.count + own->spare.count;
+    }
     return count;
 }
 

@@ -71,13 +71,13 @@ static void look_up(struct worker *worker, uint32_t number)
 static void insert(struct worker *worker, struct hf_chain *chain, uint32_t number)
 {
     struct round *round = worker->round;
-    if (!hf_table_allot(&round->region, &worker->allotment)) {
+    if (!hf_cells_allot(&round->region, &worker->allotment)) {
         hf_fetch_add_relaxed(&round->full, 1); /* a count */
         hf_chain_leave(chain);
         return;
     }
     struct hf_id id = hf_id_of_number(number);
-    struct hf_reservation_cell *cell = hf_table_free_cell(&round->region, &worker->allotment);
+    struct hf_reservation_cell *cell = hf_cells_next(&round->region, &worker->allotment);
     if (cell->made_at_ns != 0)
         hf_stress_fail("the free cell for id %u is in use", number);
     memcpy(cell->id, id.bytes, sizeof cell->id);
@@ -158,7 +158,7 @@ static uint32_t check_all(struct round *round)
         count += inserted;
     }
     uint32_t used = 0;
-    for (uint32_t cell = 1; cell <= hf_table_allotted(&round->region); cell++)
+    for (uint32_t cell = 1; cell <= hf_cells_allotted(&round->region); cell++)
         used += hf_load_relaxed(&round->region.reservations[cell].word) != 0;
     if (used != count)
         hf_stress_fail("%u ids were inserted, %u cells are in use", count, used);

@@ -421,7 +421,7 @@ Test(lapse, a_reservation_that_is_filed_twice_is_forgotten_once)
     hf_actor_enter(&reader); /* keeps the cell where it is */
     hf_rig_pass(&rig, 2 * RETAIN);
     cr_assert_eq(hf_rig_state(&rig, 1), 0, "forgotten");
-    for (uint32_t number = 1; number <= hf_table_allotted(&rig.engine.region); number++)
+    for (uint32_t number = 1; number <= hf_cells_allotted(&rig.engine.region); number++)
         if (hf_load_relaxed(&rig.engine.region.reservations[number].word) != 0)
             hf_engine_arm(&rig.actor, number);
     hf_rig_pass(&rig, RETAIN);

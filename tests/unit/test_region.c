@@ -114,8 +114,8 @@ Test(region, the_index_gets_huge_pages_soon_but_not_for_a_few)
     cr_assert_eq(hf_region_publish(&large, directory), 0);
     cr_expect_eq((uintptr_t)large.index % HF_HUGE_PAGE_BYTES, 0);
     for (uint32_t number = 1; number < MANY; number++) {
-        cr_assert(hf_table_allot(&large, &allotment));
-        cr_assert_eq(hf_table_take_cell(&large, &allotment), number);
+        cr_assert(hf_cells_allot(&large, &allotment));
+        cr_assert_eq(hf_cells_take(&large, &allotment), number);
         if (number == MANY - 64) {
             hf_store_relaxed(&large.index[12345], 0); /* as whoever takes a chain */
             usleep(20000);
@@ -144,8 +144,8 @@ Test(region, cells_are_made_ready_64_kib_at_a_time)
     enum { A_PAGE = 64, A_BLOCK = 1024 };
     struct hf_allotment allotment = {0};
     for (uint32_t number = 1; number < 3 * A_BLOCK; number++) {
-        cr_assert(hf_table_allot(&region, &allotment));
-        cr_assert_eq(hf_table_take_cell(&region, &allotment), number);
+        cr_assert(hf_cells_allot(&region, &allotment));
+        cr_assert_eq(hf_cells_take(&region, &allotment), number);
     }
     cr_expect_eq(resident(&region.reservations[A_BLOCK], 2 * A_BLOCK * A_PAGE), 32);
     cr_expect_eq(resident(&region.reservations[4 * A_BLOCK], A_BLOCK * A_PAGE), 0, "no more");

@@ -151,7 +151,7 @@ static void copy_reservations(uint32_t first, uint32_t last)
 {
     const struct hf_region *region = &rig.engine.region;
     uint64_t forget_before_ns = hf_engine_forget_before_ns(&rig.engine);
-    for (uint32_t number = first; number < last && number <= hf_table_allotted(region); number++) {
+    for (uint32_t number = first; number < last && number <= hf_cells_allotted(region); number++) {
         struct hf_reservation reservation;
         struct hf_image_notes notes;
         uint64_t word;
@@ -227,7 +227,7 @@ static uint64_t hash_of(const struct hf_region *region)
 static void expect_same_reservations(const struct hf_region *one, const struct hf_region *other,
                                      uint32_t *links)
 {
-    for (uint32_t number = 1; number <= hf_table_allotted(one); number++) {
+    for (uint32_t number = 1; number <= hf_cells_allotted(one); number++) {
         struct hf_reservation left, right;
         struct hf_image_notes left_notes, right_notes;
         struct hf_reservation_cell *cell;

@@ -195,7 +195,7 @@ static void claim(struct half *half, uint32_t number, uint64_t inventory_id)
     uint64_t hash = hf_hash_id(&half->made.id, region()->header->hash_seed);
     cr_assert_eq(hf_table_take(region(), &half->made.id, hash, &half->chain, &known),
                  HF_LOOKUP_ABSENT);
-    cr_assert(hf_table_allot(region(), &other()->allotment));
+    cr_assert(hf_cells_allot(region(), &other()->allotment));
     cr_assert(hf_ring_credit(&other()->log, 1));
     uint64_t word = hf_load_acquire(&half->inventory->word), before = word;
     uint64_t after = hf_word_moved(word, hf_word_available(word) - 1);
@@ -212,7 +212,7 @@ static void claim(struct half *half, uint32_t number, uint64_t inventory_id)
 static void fill(struct half *half)
 {
     half->word = hf_reservation_word(half->made.state, 1, 1);
-    half->cell = hf_table_free_cell(region(), &other()->allotment);
+    half->cell = hf_cells_next(region(), &other()->allotment);
     hf_reservation_set_id(half->cell, &half->made.id);
     hf_store_relaxed(&half->cell->customer_id, half->made.customer_id);
     hf_store_relaxed(&half->cell->made_at_ns, half->made.made_at_ns);
@@ -387,7 +387,7 @@ Test(snapshotter, a_reservation_that_is_shown_later_than_it_is_logged_is_in_it)
     enter();
     claim(&half, 500, 1);
     half.word = hf_reservation_word(half.made.state, 1, 1);
-    half.cell = hf_table_free_cell(region(), &other()->allotment);
+    half.cell = hf_cells_next(region(), &other()->allotment);
     record(&half);
     begin_segment();
     begin_snapshot();

@@ -114,7 +114,7 @@ static struct hf_inventory_cell *open_settled(void)
 /* A reservation in that state. */
 static struct hf_reservation_cell *find_in(enum hf_state state)
 {
-    for (uint32_t number = 1; number <= hf_table_allotted(&region); number++) {
+    for (uint32_t number = 1; number <= hf_cells_allotted(&region); number++) {
         struct hf_reservation_cell *cell = &region.reservations[number];
         if (hf_reservation_word_state(hf_load_relaxed(&cell->word)) == state)
             return cell;

@@ -44,8 +44,8 @@ static enum hf_lookup take(uint32_t number, struct hf_chain *chain)
 static struct hf_reservation_cell *insert(struct hf_chain *chain, uint32_t number)
 {
     struct hf_id id = hf_id_of_number(number);
-    cr_assert(hf_table_allot(&region, &stock));
-    struct hf_reservation_cell *cell = hf_table_free_cell(&region, &stock);
+    cr_assert(hf_cells_allot(&region, &stock));
+    struct hf_reservation_cell *cell = hf_cells_next(&region, &stock);
     cr_assert_eq(hf_load_relaxed(&cell->word), 0, "a free cell");
     memcpy(cell->id, id.bytes, sizeof cell->id);
     hf_store_relaxed(&cell->word, hf_reservation_word(HF_STATE_CONFIRMED, 1, 1));
@@ -112,8 +112,8 @@ Test(table, it_is_full_after_exactly_as_many_cells_as_it_has)
         cr_assert_eq(take(number, &chain), HF_LOOKUP_ABSENT);
         insert(&chain, number);
     }
-    cr_expect_not(hf_table_allot(&region, &stock));
-    cr_expect_eq(hf_table_allotted(&region), 77);
+    cr_expect_not(hf_cells_allot(&region, &stock));
+    cr_expect_eq(hf_cells_allotted(&region), 77);
     cr_expect_eq(find(76, &cell), HF_LOOKUP_FOUND);
 }
 
@@ -121,12 +121,12 @@ Test(table, two_stocks_never_hold_the_same_cell)
 {
     struct hf_allotment other = {0};
     open_table(100);
-    cr_assert(hf_table_allot(&region, &stock));
-    cr_assert(hf_table_allot(&region, &other));
+    cr_assert(hf_cells_allot(&region, &stock));
+    cr_assert(hf_cells_allot(&region, &other));
     cr_expect(stock.end <= other.next || other.end <= stock.next);
     cr_expect_geq(stock.next, 1, "cell 0 stands for none");
     struct hf_allotment before = stock;
-    cr_assert(hf_table_allot(&region, &stock));
+    cr_assert(hf_cells_allot(&region, &stock));
     cr_expect_eq(stock.next, before.next, "a stock that is not empty is kept");
 }
 
@@ -138,9 +138,9 @@ Test(table, cells_that_were_given_back_are_allotted_again)
         struct hf_chain chain;
         cr_assert_eq(take(number, &chain), HF_LOOKUP_ABSENT);
         insert(&chain, number);
-        hf_table_return(&region, &stock);
+        hf_cells_return(&region, &stock);
     }
-    cr_expect_not(hf_table_allot(&region, &stock));
+    cr_expect_not(hf_cells_allot(&region, &stock));
     for (uint32_t number = 1; number <= 100; number++) {
         struct hf_reservation_cell *cell;
         cr_expect_eq(find(number, &cell), HF_LOOKUP_FOUND);
