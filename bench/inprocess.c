@@ -69,17 +69,16 @@ struct job {
     enum hf_inprocess_job prepare; /* what has to be there; itself: nothing */
     bool makes;                    /* needs room for a reservation each */
     bool looks_up;                 /* an id: that place is prefetched */
-    bool in_bursts;                /* as many together as come together */
 };
 
 static const struct job jobs[] = {
     [HF_INPROCESS_GRANT] = {"grant", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_GRANT, true, true},
     [HF_INPROCESS_BURST] = {"grant-burst", HF_OP_RESERVE, HF_GRANTED, HF_INPROCESS_BURST, true,
-                            false, true},
+                            false},
     [HF_INPROCESS_REFUSE] = {"refuse", HF_OP_RESERVE, HF_SOLD_OUT, HF_INPROCESS_REFUSE, false,
                              true},
     [HF_INPROCESS_REFUSE_BURST] = {"refuse-burst", HF_OP_RESERVE, HF_SOLD_OUT,
-                                   HF_INPROCESS_REFUSE_BURST, false, false, true},
+                                   HF_INPROCESS_REFUSE_BURST, false, false},
     [HF_INPROCESS_HOLD] = {"hold", HF_OP_HOLD, HF_GRANTED, HF_INPROCESS_HOLD, true, true},
     [HF_INPROCESS_CONFIRM] = {"confirm", HF_OP_CONFIRM, HF_CONFIRMED, HF_INPROCESS_HOLD, true,
                               true},
@@ -230,6 +229,7 @@ static inline __attribute__((always_inline)) void do_turn(struct hf_inprocess_wo
         until = worker->done;
     }
     bool looks_ahead = jobs[worker->job].looks_up;
+    bool in_bursts = worker->job == HF_INPROCESS_BURST || worker->job == HF_INPROCESS_REFUSE_BURST;
     enum hf_operation operation = jobs[worker->job].operation;
     bool looks_again = looks_ahead && operation != HF_OP_RESERVE && operation != HF_OP_HOLD;
     for (uint64_t i = 0; looks_ahead && i < LOOK_AHEAD; i++)
@@ -242,7 +242,7 @@ static inline __attribute__((always_inline)) void do_turn(struct hf_inprocess_wo
             look_ahead(worker, worker->done + LOOK_AHEAD);
         if (looks_again)
             look_again(worker, worker->done + LOOK_AGAIN);
-        if (jobs[worker->job].in_bursts && left > 1 &&
+        if (in_bursts && left > 1 &&
             operate_burst(worker, left < HF_BURST_MAX ? (uint32_t)left : HF_BURST_MAX) != 0)
             continue;
         if (!operate(worker))
