@@ -44,9 +44,10 @@ struct hf_inprocess_worker {
     const struct hf_inprocess_options *options;
     enum hf_inprocess_job job; /* what it does now */
     uint32_t number;
-    bool measured;   /* else it prepares */
-    uint64_t target; /* operations of this stage, at most */
-    uint64_t end_ns; /* monotonic */
+    bool measured;            /* else it prepares */
+    uint64_t first_inventory; /* of those that it is about */
+    uint64_t target;          /* operations of this stage, at most */
+    uint64_t end_ns;          /* monotonic */
     uint64_t done;
     uint64_t began_ns, ended_ns; /* monotonic */
     uint64_t engine_ns, log_ns, cpu_ns;
@@ -122,9 +123,8 @@ static void aim(const struct hf_inprocess_worker *worker, uint64_t place, struct
     uint64_t number = number_of(worker, place);
     make_id(number, id);
     uint64_t id_low = hf_get_u64(id->bytes + 8);
-    *inventory_id = 1 + hf_spread_draw(&worker->spread, number, id_low << 28 | id_low >> 36);
-    if (worker->job == HF_INPROCESS_REFUSE || worker->job == HF_INPROCESS_REFUSE_BURST)
-        *inventory_id += SOLD_OUT_FIRST;
+    *inventory_id = worker->first_inventory +
+                    hf_spread_draw(&worker->spread, number, id_low << 28 | id_low >> 36);
     *customer_id = id_low >> 44;
 }
 
@@ -269,6 +269,7 @@ static void begin_stage(struct hf_inprocess_worker *worker, enum hf_inprocess_jo
                         bool measured, uint64_t target, uint64_t end_ns)
 {
     worker->job = job;
+    worker->first_inventory = jobs[job].result == HF_SOLD_OUT ? SOLD_OUT_FIRST + 1 : 1;
     worker->measured = measured;
     worker->target = target;
     worker->end_ns = end_ns;
