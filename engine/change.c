@@ -166,8 +166,10 @@ static enum hf_attempt try_change(struct hf_transaction *change)
             attempt = hf_transaction_confirm_refusal(change);
         if (attempt == HF_ATTEMPT_GO_ON)
             attempt = hf_transaction_take_cells(change);
-        if (attempt == HF_ATTEMPT_GO_ON && !marked)
+        if (attempt == HF_ATTEMPT_GO_ON && !marked) {
+            hf_transaction_announce_cancels(change);
             attempt = hf_transaction_mark(change);
+        }
         marked = true;
         if (attempt == HF_ATTEMPT_GO_ON &&
             !hf_ring_credit(&change->actor->log, credits_needed(change)))
@@ -179,8 +181,8 @@ static enum hf_attempt try_change(struct hf_transaction *change)
             hf_transaction_record(change);
             return HF_ATTEMPT_DONE;
         }
-        hf_transaction_withdraw(change);
     }
+    hf_transaction_withdraw(change);
     return attempt;
 }
 

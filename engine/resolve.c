@@ -51,6 +51,8 @@ static void record(struct hf_actor *actor, struct hf_reservation_cell *cell,
                          hf_retention_end_ns(actor->engine, changed->changed_at_ns));
         serve = hf_units_return(actor, inventory, changed->qty, NULL, 0);
     }
+    if (changed->state == HF_STATE_CANCELLED)
+        hf_fetch_sub_acq_rel(&inventory->giving, 1); /* after the word has changed */
     if (held != 0) /* release: who sees it lower finds the units back */
         hf_fetch_sub_acq_rel(&inventory->held, held);
     hf_reservation_unmark(cell, changed, word & HF_WORD_TERMS);
@@ -83,7 +85,12 @@ static bool resolve_plain(struct hf_actor *actor, enum hf_operation operation,
     if (!is_free(inventory) || !hf_ring_credit(&actor->log, 1 + HF_UNITS_CREDITS) ||
         !hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) /* as every change */
         return false;
-    if (!is_free(inventory)) {               /* step 2 */
+    bool cancels = transition.to == HF_STATE_CANCELLED;
+    if (cancels) /* pairs with the loads of who refuses, as in hf_transaction_announce_cancels() */
+        hf_fetch_add_acq_rel(&inventory->giving, 1);
+    if (!is_free(inventory)) { /* step 2 */
+        if (cancels)
+            hf_fetch_sub_acq_rel(&inventory->giving, 1);
         hf_store_release(&cell->word, word); /* as it was */
         return false;
     }

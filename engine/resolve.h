@@ -5,9 +5,10 @@
  * step, without what only more than that needs: words to weigh, guards, counts of customers. That is the
  * plain way, and takes a third of the time:
  *   1. win the CAS on the reservation's word, with the mark. From here on nobody else changes it
- *      (RESOLVES-ONCE)
+ *      (RESOLVES-ONCE). A cancel announces that units are on their way
  *   2. look at the inventory's rules again: what is true with the mark set is true of the instant at
- *      which the reservation changes
+ *      which the reservation changes. If they change behind that, nobody who was told so is refused
+ *      the units
  *   3. take the LSN, write the image
  *   4. give the units back, if it has none any more (LOG-BEFORE-RELEASE); then count the hold off, so
  *      that who finds neither units nor holds has missed none (engine/inventory.h)

@@ -92,12 +92,18 @@ static enum hf_attempt weigh_gives(struct hf_transaction *change, struct hf_step
     return attempt;
 }
 
+/* True if others have announced that they give something back. Acquire: who finds nothing, and then the
+ * same word as before, knows that nothing was on its way at that word. */
+static bool is_giving(const struct hf_use *use)
+{
+    return hf_load_acquire(&use->cell->giving) != (use->announced ? 1 : 0);
+}
+
 static enum hf_attempt weigh_join(struct hf_transaction *change, struct hf_step *step)
 {
     struct hf_use *use = step->use;
     bool stands = (use->word & HF_WORD_WAITING) != 0;
-    /* Acquire: as in hf_transaction_confirm_refusal(); here it is the claim that proves the word. */
-    if (hf_load_acquire(&use->cell->giving) != 0)
+    if (is_giving(use)) /* here it is the claim that proves the word */
         return HF_ATTEMPT_BUSY;
     if (!stands && hf_word_available(use->word) >= (int64_t)step->line.qty)
         return hf_transaction_refuse(change, step, HF_NOT_SOLD_OUT, HF_FIELD_NONE);
@@ -244,7 +250,7 @@ enum hf_attempt hf_transaction_confirm_refusal(struct hf_transaction *change)
         return HF_ATTEMPT_BUSY;
     /* Acquire: the words are looked at again after it, as in hf_inventory_weigh(). */
     bool none_held = use != NULL && hf_load_acquire(&use->cell->held) == 0;
-    bool giving = use != NULL && hf_load_acquire(&use->cell->giving) != 0; /* likewise */
+    bool giving = use != NULL && is_giving(use); /* likewise */
     if (!still_as_weighed(change))
         return HF_ATTEMPT_AGAIN;
     if (use == NULL || !use->weighed)
@@ -298,6 +304,30 @@ static void add_count(struct hf_count *count, struct hf_mcas_entry *entries, uin
     entries[(*entry_count)++] = (struct hf_mcas_entry){&count->cell->word, count->word, desired};
 }
 
+/* Something will be given back to this inventory. */
+static void announce(struct hf_use *use)
+{
+    if (use->announced)
+        return;
+    use->announced = true;
+    hf_fetch_add_acq_rel(&use->cell->giving, 1); /* pairs with the loads of who refuses */
+}
+
+/*
+ * The settings decide whether a confirmed reservation may be cancelled, or made smaller: those in force
+ * when its mark is set. If they change before its units are back, whoever has been told so is not refused
+ * these units afterwards.
+ */
+void hf_transaction_announce_cancels(struct hf_transaction *change)
+{
+    for (uint32_t i = 0; i < change->step_count; i++) {
+        const struct hf_step *step = &change->steps[i];
+        if (step->decision.changes && !step->makes && step->before.state == HF_STATE_CONFIRMED &&
+            hf_step_units_taken(step) < 0)
+            announce(step->use);
+    }
+}
+
 /*
  * What is given back follows the LSN, hence the instant at which the rest takes effect; so does the end
  * of a waiting list that its last one leaves. Between the two others can see the one without the other,
@@ -308,20 +338,16 @@ void hf_transaction_announce(struct hf_transaction *change)
     if (change->step_count == 1 && change->count_count < 2)
         return;
     for (uint32_t i = 0; i < change->use_count; i++)
-        change->uses[i].announced = change->uses[i].gives > change->uses[i].takes;
-    for (uint32_t i = 0; i < change->step_count; i++) {
-        const struct hf_step *step = &change->steps[i];
-        if (hf_step_leaves(step))
-            step->use->announced = true;
-    }
+        if (change->uses[i].gives > change->uses[i].takes)
+            announce(&change->uses[i]);
+    for (uint32_t i = 0; i < change->step_count; i++)
+        if (hf_step_leaves(&change->steps[i]))
+            announce(change->steps[i].use);
     for (uint32_t i = 0; i < change->count_count; i++) {
         const struct hf_count *count = &change->counts[i];
-        count->use->announced |= count->weighed && count->gives > count->takes;
+        if (count->weighed && count->gives > count->takes)
+            announce(count->use);
     }
-    for (uint32_t i = 0; i < change->use_count; i++)
-        if (change->uses[i].announced)
-            /* acq_rel: before the claim. Pairs with the loads of who refuses. */
-            hf_fetch_add_acq_rel(&change->uses[i].cell->giving, 1);
 }
 
 /* It is given back, or will not be. */

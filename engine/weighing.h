@@ -18,7 +18,8 @@ enum hf_attempt hf_transaction_weigh(struct hf_transaction *change);
 /* It was REFUSED: still so, or AGAIN or BUSY. Lapsed holds that may help give their units back. */
 enum hf_attempt hf_transaction_confirm_refusal(struct hf_transaction *change);
 
-/* Before the claim, and after giving back, or after a claim that failed. */
+/* Before the marks; before the claim; and after giving back, or when nothing comes of it. */
+void hf_transaction_announce_cancels(struct hf_transaction *change);
 void hf_transaction_announce(struct hf_transaction *change);
 void hf_transaction_withdraw(struct hf_transaction *change);
 
