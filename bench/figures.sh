@@ -273,9 +273,10 @@ refusals_floor() { rate "$floor_refuse" --capacity 1 --connections 50 --depth 64
 spread() { rate "$ours" --connections 50 --depth 64 --inventories 1000; }
 crowd() { rate "$ours" --connections "$crowd" --depth 1; }
 beside_idle() { rate "$ours" --connections 50 --depth 1 --idle "$idle"; }
-beside_storm() {
+# OPTION...: where the storm goes
+hot_beside() {
     local storm result
-    load --server "$ours" --op refuse --connections 50 --rate "$storm_rate" --warmup 0 \
+    load "$@" --connections 50 --rate "$storm_rate" --warmup 0 \
         --seconds "$(awk "BEGIN { print $seconds + 4 * $warmup }")" >/dev/null &
     storm=$!
     sleep "$warmup" # it has begun before the warm-up of the other is over, and lasts longer
@@ -283,6 +284,8 @@ beside_storm() {
     wait "$storm" || exit 3
     echo "$result"
 }
+beside_storm() { hot_beside --server "$ours" --op refuse; }
+beside_storm_elsewhere() { hot_beside --server "$floor_refuse" --op reserve --capacity 1; }
 grants_in_process() {
     field "$(in_process --job grant --operations $((operations / $1)) --threads "$1" --inventories "$2")" \
         per_second
@@ -323,6 +326,7 @@ one_round() {
     ! can_connect "$crowd" || ratio connections_1000_to_50 crowd single
     ! can_connect $((idle + 50)) || ratio beside_idle_10000 beside_idle single
     ratio beside_storm_200000 beside_storm hot
+    ratio storm_200000_to_elsewhere beside_storm beside_storm_elsewhere
     ratio workers_2_to_1_hot two_workers_hot one_worker_hot
     ratio workers_2_to_1_spread_1000 two_workers_spread one_worker_spread
 }

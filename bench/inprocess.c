@@ -30,7 +30,7 @@
 #define LOOK_AGAIN      4u
 #define TURN_OPERATIONS 256u
 #define MOST_OPERATIONS (1u << 22) /* of all threads, where memory is needed for each */
-#define SPARE_CELLS     (1u << 17) /* allotted to actors in chunks, and not used up */
+#define SPARE_CELLS     (1u << 17) /* allotted to actors in rows, and not used up */
 #define MAX_WORKERS     HF_MAX_ACTORS
 #define SOLD_OUT_FIRST  (1ull << 40)
 #define HOLD_NS         (3600 * HF_NS_PER_S)

@@ -121,14 +121,13 @@ static void record(struct burst *burst, uint32_t number, uint64_t lsn, struct hf
     hf_ring_publish(slot, lsn);
 
     struct hf_reservation_cell *cell = &region->reservations[step->number];
-    /* Relaxed: leaving the chain makes the cell reachable, with release. */
+    /* Release, all: pairs with those who scan the cells. */
     hf_reservation_set_id(cell, &made->id);
-    hf_store_relaxed(&cell->customer_id, made->customer_id);
-    hf_store_relaxed(&cell->made_at_ns, made->made_at_ns);
-    hf_store_relaxed(&cell->changed_at_ns, made->changed_at_ns);
-    hf_store_relaxed(&cell->lsn, lsn);
-    hf_store_relaxed(&cell->inventory, (uint32_t)(step->inventory - region->inventories));
-    /* Release: pairs with those who scan the cells. */
+    hf_store_release(&cell->customer_id, made->customer_id);
+    hf_store_release(&cell->made_at_ns, made->made_at_ns);
+    hf_store_release(&cell->changed_at_ns, made->changed_at_ns);
+    hf_store_release(&cell->lsn, lsn);
+    hf_store_release(&cell->inventory, (uint32_t)(step->inventory - region->inventories));
     hf_store_release(&cell->word, hf_reservation_word(HF_STATE_CONFIRMED, 1, made->qty));
     hf_chain_push(&step->chain, region, step->number, step->chain.bit);
     hf_chain_leave(&step->chain);

@@ -25,7 +25,9 @@ static void push(struct hf_region *region, struct hf_cell_run *run)
     _Atomic uint64_t *below = &region->reservations[run->first].lsn;
     uint64_t free_cells = hf_load_relaxed(place); /* the CAS decides */
     do {
-        hf_store_relaxed(below, (uint64_t)run->count << 32 | (uint32_t)free_cells);
+        /* Release: pairs with hf_reservation_copy(). Who scans the cells, and has seen the
+         * reservation that was here, finds it gone when it looks again. */
+        hf_store_release(below, (uint64_t)run->count << 32 | (uint32_t)free_cells);
         /* acq_rel, pairs with pop(). */
     } while (!hf_cas_weak_acq_rel(place, &free_cells, changed_free_cells(free_cells, run->first)));
     *run = (struct hf_cell_run){0, 0};

@@ -4,8 +4,7 @@
  * They are allotted from the first to the last, to each actor some in a row, so that actors do not meet at
  * one counter. What is given back, when a reservation is forgotten, goes into a list of its actor's own;
  * of those it keeps two runs at most, and every other run goes to the free cells of all, a stack, as a
- * whole. So does whoever has no free cell any more get one: a run, by one CAS. Before, each cell was taken
- * and given back by a CAS on the one stack, and two actors at it took sixteen times as long as one.
+ * whole. So does whoever has no free cell any more get one: a run, by one CAS.
  *
  * In a run the cells are linked by `next`. Its first has what the stack needs in `lsn`: the first cell of the
  * run below (bits 0 .. 31), and how many cells its own run has. Of a free cell only its word, 0, means

@@ -192,21 +192,21 @@ static void claim_involved(struct hf_actor *actor, const struct hf_reserve *requ
 static void fill_cell(struct hf_reservation_cell *cell, const struct hf_reservation *reservation,
                       uint32_t inventory_number, uint64_t word)
 {
-    /* Relaxed: hf_chain_insert() makes the cell reachable, with release. */
+    /* Release, all: pairs with those who scan the cells. */
     hf_reservation_set_id(cell, &reservation->id);
-    hf_store_relaxed(&cell->customer_id, reservation->customer_id);
-    hf_store_relaxed(&cell->made_at_ns, reservation->made_at_ns);
-    hf_store_relaxed(&cell->inventory, inventory_number);
-    hf_store_relaxed(&cell->changed_at_ns, reservation->changed_at_ns);
-    hf_store_release(&cell->word, word | HF_WORD_MARKED); /* pairs with those who scan the cells */
+    hf_store_release(&cell->customer_id, reservation->customer_id);
+    hf_store_release(&cell->made_at_ns, reservation->made_at_ns);
+    hf_store_release(&cell->inventory, inventory_number);
+    hf_store_release(&cell->changed_at_ns, reservation->changed_at_ns);
+    hf_store_release(&cell->word, word | HF_WORD_MARKED);
 }
 
 /* The terms of a hold, which is filed when it has its LSN. */
 static void fill_terms(struct hf_terms *terms, const struct hf_reservation *held)
 {
-    /* Relaxed: as in fill_cell(). */
-    hf_store_relaxed(&terms->due_ns, held->deadline_ns);
-    hf_store_relaxed(&terms->made_as, HF_STATE_HELD);
+    /* Release: as in fill_cell(). */
+    hf_store_release(&terms->due_ns, held->deadline_ns);
+    hf_store_release(&terms->made_as, HF_STATE_HELD);
 }
 
 /* Steps 4 to 6 of a grant: the units are claimed; `claimed` is the word that says so. */
@@ -229,8 +229,8 @@ static void record_grant(struct hf_actor *actor, const struct hf_reserve *reques
         .sequence = 1,
         .state = holds ? HF_STATE_HELD : HF_STATE_CONFIRMED,
     };
-    uint32_t number = actor->allotment.next;
-    struct hf_reservation_cell *cell = &region->reservations[number];
+    struct hf_reservation_cell *cell = hf_cells_next(region, &actor->allotment);
+    uint32_t number = (uint32_t)(cell - region->reservations);
     uint64_t word = hf_reservation_word(made->state, 1, made->qty) | (holds ? HF_WORD_TERMS : 0);
     fill_cell(cell, made, (uint32_t)(inventory - region->inventories), word);
     if (holds) {
@@ -243,9 +243,8 @@ static void record_grant(struct hf_actor *actor, const struct hf_reserve *reques
     hf_image_encode_grant((uint8_t *)slot, made, hf_word_version(claimed),
                           hf_word_available(claimed) == 0 ? HF_IMAGE_FLAG_SOLD_OUT : 0);
     hf_ring_publish(slot, made->lsn);
-    /* Relaxed, all: the mark is ours, clearing it releases the first; the others are statistics and
-     * a date, written by us only. */
-    hf_store_relaxed(&cell->lsn, made->lsn);
+    hf_store_release(&cell->lsn, made->lsn); /* as in fill_cell() */
+    /* Relaxed, both: a date and statistics, written by us only. */
     hf_store_relaxed(actor->logged_at_ns, actor->now_ns);
     hf_store_relaxed(&actor->made, hf_load_relaxed(&actor->made) + 1);
     /* Release, pairs with hf_reservation_copy() and with the CAS of whoever changes it next. */

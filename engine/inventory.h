@@ -27,7 +27,8 @@
  * The sell limit is an amount in the word: lowering it subtracts, whatever is left (a deficit is
  * negative), raising it adds.
  *
- * Who may write what: the word, anyone, by CAS; `held` and `giving`, whoever moves the units; the
+ * Who may write what: the word, anyone, by CAS; `held` and `giving`, whoever moves the units, or leaves
+ * a list; the
  * settings, `rules` and `count_*`, who has the right to them (`setting`, taken by CAS); `waiting_*`,
  * who has the right to the list (`list`, likewise; engine/waiting.h); `chore_next`, who set
  * LIST_QUEUED there; the rest, the creator, before the cell is visible in the index.

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "engine/hash.h"
+#include "engine/resolve.h"
 #include "engine/units.h"
 #include "engine/waiting.h"
 
@@ -25,31 +26,6 @@ uint64_t hf_retention_end_ns(const struct hf_engine *engine, uint64_t finished_a
 }
 
 /* ---- expiry ---- */
-
-/* The mark is ours: `expired` is the new content. */
-static void record_expiry(struct hf_actor *actor, uint32_t number, uint64_t word,
-                          struct hf_reservation *expired, struct hf_customer_cell *counter)
-{
-    struct hf_region *region = &actor->engine->region;
-    struct hf_reservation_cell *cell = &region->reservations[number];
-    struct hf_inventory_cell *inventory =
-        &region->inventories[hf_load_relaxed(&cell->inventory)]; /* constant while in use */
-    struct hf_image_notes notes;
-    hf_notes_of(region, cell, word, &notes);
-    notes.reason = HF_REASON_DEADLINE;
-    notes.inventory_version = hf_word_version(hf_mcas_load(&region->mcas, &inventory->word));
-    expired->lsn = hf_log_reservation(actor, expired, &notes);
-    hf_store_release(&region->terms[number].due_ns,
-                     hf_retention_end_ns(actor->engine, expired->changed_at_ns));
-    hf_reservation_store(cell, expired);
-    bool serve = hf_units_return(actor, inventory, expired->qty, counter, expired->qty);
-    /* Afterwards: who finds too few units, and no hold that could lapse, does not look for any. */
-    hf_fetch_sub_acq_rel(&inventory->held, expired->qty);
-    hf_reservation_unmark(cell, expired, word & HF_WORD_TERMS);
-    hf_engine_arm(actor, number);
-    if (serve)
-        hf_waiting_serve(actor, inventory);
-}
 
 enum hf_lapse hf_lapse_one(struct hf_actor *actor, uint32_t number)
 {
@@ -75,7 +51,7 @@ enum hf_lapse hf_lapse_one(struct hf_actor *actor, uint32_t number)
     expired.sequence++;
     if (expired.changed_at_ns < actor->now_ns)
         expired.changed_at_ns = actor->now_ns;
-    record_expiry(actor, number, word, &expired, counter);
+    hf_resolve_record(actor, number, word, expired.qty, HF_REASON_DEADLINE, counter, &expired);
     return HF_LAPSE_SOME;
 }
 
@@ -155,12 +131,12 @@ static void empty_limbo(struct hf_actor *actor)
         if (!hf_epochs_passed(&engine->epochs, oldest->stamp))
             return;
         struct hf_terms *terms = &region->terms[oldest->number];
-        /* Relaxed: nobody else knows the cell; the next owner gets it through the free cells. */
-        hf_store_relaxed(&terms->link, 0);
-        hf_store_relaxed(&terms->due_ns, 0);
-        hf_store_relaxed(&terms->origin, 0);
-        hf_store_relaxed(&terms->made_as, 0);
-        hf_store_release(&region->reservations[oldest->number].word, 0); /* for those who scan */
+        /* Release, all, and the word first: pairs with those who scan the cells. Nobody else knows it. */
+        hf_store_release(&region->reservations[oldest->number].word, 0);
+        hf_store_release(&terms->link, 0);
+        hf_store_release(&terms->due_ns, 0);
+        hf_store_release(&terms->origin, 0);
+        hf_store_release(&terms->made_as, 0);
         hf_cells_give(region, &actor->allotment, oldest->number);
         hf_fetch_add_relaxed(&engine->reclaimed, 1); /* statistics */
         limbo->head++;

@@ -26,9 +26,8 @@ static void store(struct hf_transaction *change, struct hf_step *step)
     /* Release: pairs with hf_reservation_copy(). */
     if (step->makes) {
         hf_reservation_set_id(step->cell, &after->id);
-        hf_store_relaxed(&step->cell->made_at_ns, after->made_at_ns); /* released by the word */
-        hf_store_relaxed(&step->cell->inventory,
-                         (uint32_t)(step->use->cell - region->inventories)); /* likewise */
+        hf_store_release(&step->cell->made_at_ns, after->made_at_ns);
+        hf_store_release(&step->cell->inventory, (uint32_t)(step->use->cell - region->inventories));
         hf_store_release(&terms->link, step->linked);
         hf_store_release(&terms->made_as, step->notes.made_as);
         hf_store_release(&step->cell->word,

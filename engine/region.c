@@ -154,7 +154,7 @@ int hf_region_create(struct hf_region *region, uint32_t max_inventories, uint32_
     madvise((void *)region->index, header.index_count * sizeof region->index[0], MADV_HUGEPAGE);
     region->huge_pages =
         hf_huge_pages_new((void *)region->index, header.index_count * sizeof region->index[0]);
-    hf_store_release(&region->header->reservation_end, 1); /* pairs with hf_cells_allot() */
+    hf_store_release(&region->header->reservation_end, 1); /* pairs with hf_cells_allotted() */
     hf_store_release(&region->header->state, HF_REGION_RECOVERING); /* pairs with attach */
     return 0;
 }

@@ -54,7 +54,7 @@ struct hf_region_header {
     uint64_t descriptors_offset;
     uint32_t inventory_bytes; /* of a cell */
     uint32_t max_inventories;
-    uint32_t max_reservations;      /* allotted at most, chunks in use by actors included */
+    uint32_t max_reservations;      /* allotted at most, with what actors keep */
     uint32_t inventory_index_count; /* entries: a power of two */
     uint32_t index_count;           /* heads: a power of two */
     _Atomic uint32_t state;         /* enum hf_region_state; written by the owner */
@@ -62,7 +62,7 @@ struct hf_region_header {
     /* Written by whoever creates an inventory. `creating` is the right to: one actor at a time. */
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint32_t inventory_count;
     _Atomic uint32_t creating;
-    /* Written by all actors, once for a chunk. */
+    /* Written by all actors, once for a row of cells. */
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint32_t reservation_end; /* allotted so far */
     /* Cells that were allotted and given back, in runs (engine/cells.h): the first cell of the first run
      * (low 32 bits), and a count of changes (high 32 bits), so that a stack that was changed never looks

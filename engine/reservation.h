@@ -17,8 +17,10 @@
  * A reader copies the fields between two loads of the word, and starts again if it changed. It does
  * so inside an epoch, so that the cell is not another reservation's meanwhile.
  *
- * Who may write what: `next`, whoever has taken the chain that the cell is in, or is put into;
- * everything else, the owner of the mark.
+ * Who may write what: `next`, whoever has taken the chain that the cell is in, or is put into; of a free
+ * cell (its word is 0) `next` and `lsn`, whoever has its run (engine/cells.h); everything else, the
+ * owner of the mark. A cell that was another's is filled with release stores: who scans the cells by
+ * number may have seen that other's word, and must find it gone when it looks again.
  */
 #ifndef HF_ENGINE_RESERVATION_H
 #define HF_ENGINE_RESERVATION_H
@@ -100,8 +102,9 @@ static inline void hf_reservation_set_id(struct hf_reservation_cell *cell, const
 {
     uint64_t halves[2];
     memcpy(halves, id->bytes, sizeof halves);
-    hf_store_relaxed(&cell->id[0], halves[0]);
-    hf_store_relaxed(&cell->id[1], halves[1]);
+    /* Release, both, as every field of a cell that was another's: hf_reservation_copy(). */
+    hf_store_release(&cell->id[0], halves[0]);
+    hf_store_release(&cell->id[1], halves[1]);
 }
 
 enum hf_copy {

@@ -32,16 +32,18 @@ static bool is_free(const struct hf_inventory_cell *inventory)
     return (hf_load_acquire(&inventory->rules) & involved) == 0; /* pairs with hf_inventory_put() */
 }
 
-/* Steps 3 to 5. The mark is ours; `changed`: the new content, `held`: units that it held before. */
-static void record(struct hf_actor *actor, struct hf_reservation_cell *cell,
-                   struct hf_inventory_cell *inventory, uint64_t word, uint32_t held,
-                   struct hf_reservation *changed)
+void hf_resolve_record(struct hf_actor *actor, uint32_t number, uint64_t word, uint32_t held,
+                       uint8_t reason, struct hf_customer_cell *counter,
+                       struct hf_reservation *changed)
 {
     struct hf_region *region = &actor->engine->region;
-    uint32_t number = (uint32_t)(cell - region->reservations);
+    struct hf_reservation_cell *cell = &region->reservations[number];
+    struct hf_inventory_cell *inventory =
+        &region->inventories[hf_load_relaxed(&cell->inventory)]; /* constant while in use */
     bool final = hf_state_is_final(changed->state), serve = false;
     struct hf_image_notes notes;
     hf_notes_of(region, cell, word, &notes);
+    notes.reason = reason;
     notes.inventory_version = hf_word_version(hf_mcas_load(&region->mcas, &inventory->word));
     changed->lsn = hf_log_reservation(actor, changed, &notes);
     hf_reservation_store(cell, changed);
@@ -49,11 +51,12 @@ static void record(struct hf_actor *actor, struct hf_reservation_cell *cell,
         /* Release: pairs with hf_reservation_copy(). */
         hf_store_release(&region->terms[number].due_ns,
                          hf_retention_end_ns(actor->engine, changed->changed_at_ns));
-        serve = hf_units_return(actor, inventory, changed->qty, NULL, 0);
+        serve = hf_units_return(actor, inventory, changed->qty, counter, changed->qty);
     }
     if (changed->state == HF_STATE_CANCELLED)
         hf_fetch_sub_acq_rel(&inventory->giving, 1); /* after the word has changed */
-    if (held != 0) /* release: who sees it lower finds the units back */
+    /* Afterwards: who finds too few units, and no hold that could lapse, does not look for any. */
+    if (held != 0)
         hf_fetch_sub_acq_rel(&inventory->held, held);
     hf_reservation_unmark(cell, changed, word & HF_WORD_TERMS);
     if (final)
@@ -100,7 +103,8 @@ static bool resolve_plain(struct hf_actor *actor, enum hf_operation operation,
     /* Another actor's batch may have begun after ours: dates of one reservation never go back. */
     if (changed->changed_at_ns < actor->now_ns)
         changed->changed_at_ns = actor->now_ns;
-    record(actor, cell, inventory, word, held ? changed->qty : 0, changed);
+    hf_resolve_record(actor, (uint32_t)(cell - region->reservations), word, held ? changed->qty : 0,
+                      HF_REASON_REQUEST, NULL, changed);
     hf_outcome_begin(outcome);
     outcome->result = transition.result;
     outcome->wait_for_lsn = changed->lsn;

@@ -3,7 +3,7 @@
  *
  * Mostly nothing but its own state decides about that. Then it is what engine/change.h does, step by
  * step, without what only more than that needs: words to weigh, guards, counts of customers. That is the
- * plain way, and takes a third of the time:
+ * plain way, with a third of the instructions:
  *   1. win the CAS on the reservation's word, with the mark. From here on nobody else changes it
  *      (RESOLVES-ONCE). A cancel announces that units are on their way
  *   2. look at the inventory's rules again: what is true with the mark set is true of the instant at
@@ -25,5 +25,12 @@
  * CANCELLED, LEFT, NOT_FOUND, another no, or put aside. */
 void hf_engine_resolve(struct hf_actor *actor, enum hf_operation operation, const struct hf_id *id,
                        struct hf_outcome *outcome);
+
+/* Steps 3 to 5, also of an expiry. `changed`: the new content of the reservation with this number, whose
+ * mark is ours; `word`: what it was, without the mark; `held`: units that it held before; `counter`: of its
+ * customer, or NULL. If it is CANCELLED, that was announced. */
+void hf_resolve_record(struct hf_actor *actor, uint32_t number, uint64_t word, uint32_t held,
+                       uint8_t reason, struct hf_customer_cell *counter,
+                       struct hf_reservation *changed);
 
 #endif

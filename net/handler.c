@@ -457,7 +457,8 @@ uint32_t hf_handler_prefetch_again(const struct hf_handler *handler, const uint8
     uint64_t hash;
     uint32_t frame_bytes = glance(bytes, count, region, &operation, &hash);
     /* What claims is about none that is there, most likely. */
-    if (operation != 0 && operation != HF_OP_RESERVE && operation != HF_OP_HOLD)
+    if (operation != 0 && operation != HF_OP_RESERVE && operation != HF_OP_HOLD &&
+        operation != HF_OP_JOIN)
         hf_table_prefetch_change(region, hash);
     return frame_bytes;
 }
@@ -572,12 +573,12 @@ uint32_t hf_handler_execute_burst(struct hf_handler *handler, struct hf_connecti
         connection->output.bytes > MAX_OWED_BYTES ||
         read_plain(bytes, count, 1, tags, reserves) == 0)
         return 0;
-    enum hf_claim outlook = hf_engine_weigh_burst(handler->actor, reserves);
-    uint32_t most = outlook == HF_CLAIM_DONE ? room_for_grants(handler, connection) : HF_BURST_MAX;
-    if (outlook == HF_CLAIM_INVOLVED || most == 0)
+    enum hf_claim weighed = hf_engine_weigh_burst(handler->actor, reserves);
+    uint32_t most = weighed == HF_CLAIM_DONE ? room_for_grants(handler, connection) : HF_BURST_MAX;
+    if (weighed == HF_CLAIM_INVOLVED || most == 0)
         return 0;
     uint32_t frames = read_plain(bytes, count, most, tags, reserves);
-    if (outlook == HF_CLAIM_DONE)
+    if (weighed == HF_CLAIM_DONE)
         done = grant_burst(handler, connection, reserves, tags, frames);
     else
         done = refuse_burst(handler, connection, reserves, tags, frames);

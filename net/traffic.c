@@ -199,13 +199,14 @@ static void move_frames(struct hf_worker *worker, struct hf_connection *connecti
     }
 }
 
-/* How far it was looked ahead: bytes in all, and frames beyond those that are done. */
-struct outlook {
+/* How far it was looked ahead: bytes in all, and frames beyond those that are done. One that is not whole
+ * counts as a frame, so there is always one more than are done. */
+struct lookahead {
     uint32_t bytes, frames;
 };
 
 static inline void look_ahead(const struct hf_handler *handler, const uint8_t *bytes,
-                              uint32_t count, struct outlook *first, struct outlook *again)
+                              uint32_t count, struct lookahead *first, struct lookahead *again)
 {
     for (uint32_t size = 1; first->frames < PREFETCH_FRAMES && size != 0; first->frames++) {
         size = hf_handler_prefetch(handler, bytes + first->bytes, count - first->bytes);
@@ -223,7 +224,7 @@ static uint32_t execute(struct hf_worker *worker, struct hf_connection *connecti
                         const uint8_t *bytes, uint32_t count)
 {
     uint32_t done = 0, burst_end = 0; /* of what a burst has looked at, executed or not */
-    struct outlook first = {0, 0}, again = {0, 0};
+    struct lookahead first = {0, 0}, again = {0, 0};
     connection->stall = HF_STALL_NONE;
     for (;;) {
         uint32_t used;

@@ -189,6 +189,8 @@ int main(int argc, char **argv)
         hf_region_close(&round->engine.region);
         hf_ring_close(&round->ring);
     }
+    if (met == 0)
+        hf_stress_fail("nobody saw a batch in its lap");
     return hf_stress_done("%llu rounds of %u batches, seen %llu times", (unsigned long long)rounds,
                           LAPS, (unsigned long long)met);
 }

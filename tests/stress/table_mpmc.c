@@ -137,7 +137,7 @@ static void run(void *context, unsigned index)
             hf_cas_acq_rel(&round->next, &next, next + 1);
         hf_random_pause(&worker.random);
     }
-    /* What is left of the stock is lost with the thread: at most a chunk. */
+    /* What is left of the stock is lost with the thread: at most a row. */
 }
 
 static uint32_t check_all(struct round *round)

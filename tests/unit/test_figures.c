@@ -195,6 +195,7 @@ static const char *const measured[][2] = {
     {"connections_1000_to_50", "1,ratio"},
     {"beside_idle_10000", "1,ratio"},
     {"beside_storm_200000", "1,ratio"},
+    {"storm_200000_to_elsewhere", "1,ratio"},
     {"workers_2_to_1_hot", "1,ratio"},
     {"workers_2_to_1_spread_1000", "1,ratio"},
     {"grants_50x64", "1/s,time"},

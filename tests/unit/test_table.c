@@ -107,7 +107,7 @@ Test(table, it_is_full_after_exactly_as_many_cells_as_it_has)
 {
     struct hf_chain chain;
     struct hf_reservation_cell *cell;
-    open_table(77); /* no multiple of the chunks in which cells are allotted */
+    open_table(77); /* no multiple of the rows in which cells are allotted */
     for (uint32_t number = 0; number < 77; number++) {
         cr_assert_eq(take(number, &chain), HF_LOOKUP_ABSENT);
         insert(&chain, number);
