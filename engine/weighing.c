@@ -172,6 +172,14 @@ static enum hf_attempt weigh_step(struct hf_transaction *change, struct hf_step 
     return HF_ATTEMPT_GO_ON;
 }
 
+/* True if it takes the last unit of an inventory that closes then. */
+static bool closes(const struct hf_use *use)
+{
+    int64_t net = use->takes - use->gives;
+    return net > 0 && net == hf_word_available(use->word) &&
+           (use->rules.settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
+}
+
 static void begin_round(struct hf_transaction *change)
 {
     for (uint32_t i = 0; i < change->use_count; i++) {
@@ -194,6 +202,10 @@ enum hf_attempt hf_transaction_weigh(struct hf_transaction *change)
         attempt = weigh_gives(change, &change->steps[i]);
     for (uint32_t i = 0; i < change->step_count && attempt == HF_ATTEMPT_GO_ON; i++)
         attempt = weigh_step(change, &change->steps[i]);
+    /* Nor is a sale closed by selling out while units are on their way back. */
+    for (uint32_t i = 0; i < change->use_count && attempt == HF_ATTEMPT_GO_ON; i++)
+        if (closes(&change->uses[i]) && is_giving(&change->uses[i]))
+            attempt = HF_ATTEMPT_BUSY;
     return attempt;
 }
 
@@ -288,7 +300,7 @@ static void add_use(struct hf_use *use, struct hf_mcas_entry *entries, uint32_t 
     uint64_t desired = hf_word_moved(use->word, after);
     use->version = hf_word_version(desired);
     use->sold_out = net > 0 && after == 0;
-    if (use->sold_out && (use->rules.settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0)
+    if (closes(use))
         desired |= HF_WORD_SEALED;
     if (use->joins != 0)
         desired |= HF_WORD_WAITING;

@@ -1,15 +1,17 @@
 /*
- * The instant of a batch: one thread changes two inventories at once, the others look at the one, and
- * then at the other. Who has seen what the batch has taken is not refused, afterwards, for what the same
- * batch has ended (HONEST-NO): units that it gives back, or a place in a waiting list that it gives up.
- * Both follow their LSN, hence the instant at which units are taken.
+ * The instant of a change: it takes effect in several steps, and nobody is refused for want of one of them
+ * who has seen that it is over (HONEST-NO). Inventories A and B have one unit each; a lap is one change.
  *
- * Inventories A and B have one unit each. In a lap, the changer holds A's unit, or waits for it, and B's is
- * free. It opens the lap, and in one batch takes B's unit and lets go of A. Nobody else takes anything:
- * the others ask for more units than there can be, and are told how many there are. Who is told in a
- * lap that B has none, and then in the same lap that A has none, or has a waiting list, was told a lie.
+ * A batch takes B's unit, and lets go of A: it releases a hold of A's unit, or leaves A's waiting list as its
+ * last. Both follow their LSN, hence the instant at which units are taken. Who is told in a lap that B has none,
+ * and then in the same lap that A has none, or has a waiting list, was told a lie.
  *
- * The ring is so large that it need not be drained in a round.
+ * A cancel gives A's unit back, if the settings allow it. In the same lap others forbid cancels, and then
+ * ask for A's unit. Who is told that there is none, when the cancel was allowed, and so came before
+ * that, was told a lie.
+ *
+ * Those who ask take nothing: they want more units than there can be, and are told how many there are. The
+ * ring is so large that it need not be drained in a round.
  */
 #include <sched.h>
 #include <string.h>
@@ -20,20 +22,25 @@
 #include "tests/lib/stress.h"
 
 #define LAPS       2000u
-#define RING_SLOTS (1u << 15)
+#define RING_SLOTS (1u << 18)
 #define A          1u
 #define B          2u
 #define MADE_NS    1000u
 #define FIRST_ID   100u
 
+/* How A is let go. */
+enum change { RELEASE, LEAVE, CANCEL, CHANGES };
+
 struct round {
     struct hf_engine engine;
     struct hf_ring ring;
     uint64_t seed;
-    bool waits;             /* the changer waits for A's unit; else it holds it */
-    _Atomic uint32_t lap;   /* odd: open */
-    _Atomic uint32_t ended; /* no more laps */
-    _Atomic uint64_t met;   /* looks that saw the batch, in its lap */
+    enum change change;
+    _Atomic uint32_t lap;         /* odd: open */
+    _Atomic uint32_t ended;       /* no more laps */
+    _Atomic uint64_t met;         /* looks that saw the change, in its lap */
+    _Atomic uint8_t denied[LAPS]; /* A's unit, when no cancel was allowed any more */
+    bool cancelled[LAPS];         /* by the changer, in its lap */
 };
 
 static struct round round_now;
@@ -93,27 +100,83 @@ static struct hf_outcome change_both(const struct round *round, struct hf_actor 
          .inventory_id = B,
          .customer_id = 1,
          .qty = 1},
-        {.operation = round->waits ? HF_OP_LEAVE : HF_OP_RELEASE, .id = hf_id_of_number(of_a)},
+        {.operation = round->change == LEAVE ? HF_OP_LEAVE : HF_OP_RELEASE,
+         .id = hf_id_of_number(of_a)},
     };
     const struct hf_request batch = {.operation = HF_OP_BATCH, .count = 2, .lines = lines};
     return ask(actor, &batch);
 }
 
-static void change(struct round *round, struct hf_actor *actor)
+/* From this date on nothing of A can be cancelled; 0: whenever. */
+static void set_cut_off(struct hf_actor *actor, uint64_t date_ns)
+{
+    const struct hf_request set = {
+        .operation = HF_OP_INVENTORY_SET,
+        .inventory_id = A,
+        .change = {.fields = HF_SET_CANCEL_UNTIL, .settings = {.cancel_until_ns = date_ns}},
+    };
+    expect(ask(actor, &set), HF_SET, "the cut-off of A");
+}
+
+static void pause_for_others(struct hf_random *random)
+{
+    for (uint32_t i = hf_random_below(random, 300); i > 0; i--)
+        hf_cpu_relax();
+}
+
+static void cancel_laps(struct round *round, struct hf_actor *actor)
 {
     struct hf_random random = hf_random_for(round->seed, 0);
-    if (round->waits)
+    for (uint32_t lap = 0; lap < LAPS; lap++) {
+        struct hf_outcome outcome;
+        expect(claim(actor, HF_OP_RESERVE, FIRST_ID + lap, A, 1), HF_GRANTED, "the unit of A");
+        hf_fetch_add_acq_rel(&round->lap, 1);
+        pause_for_others(&random);
+        outcome = resolve(actor, HF_OP_CANCEL, FIRST_ID + lap);
+        round->cancelled[lap] = outcome.result == HF_CANCELLED;
+        pause_for_others(&random);
+        hf_fetch_add_acq_rel(&round->lap, 1);
+        while (outcome.result == HF_CANCEL_TOO_LATE) { /* one of the others may be late, too */
+            set_cut_off(actor, 0);
+            outcome = resolve(actor, HF_OP_CANCEL, FIRST_ID + lap);
+        }
+        expect(outcome, HF_CANCELLED, "the unit of A");
+        set_cut_off(actor, 0);
+    }
+    hf_store_release(&round->ended, 1);
+}
+
+/* Once a lap: forbids cancels, and then asks for A's unit. */
+static void forbid(struct round *round, struct hf_actor *actor, uint32_t *last_lap)
+{
+    uint32_t lap = hf_load_acquire(&round->lap);
+    if (lap % 2 == 0 || lap == *last_lap)
+        return;
+    *last_lap = lap;
+    set_cut_off(actor, MADE_NS);
+    struct hf_outcome a = claim(actor, HF_OP_RESERVE, 3, A, 2);
+    expect(a, HF_SOLD_OUT, "two units of A");
+    if (hf_load_acquire(&round->lap) != lap)
+        return;                           /* it may be of another lap */
+    hf_fetch_add_relaxed(&round->met, 1); /* a count */
+    if (a.availability.available == 0)
+        hf_store_relaxed(&round->denied[lap / 2], 1); /* judged after the join */
+}
+
+static void batch_laps(struct round *round, struct hf_actor *actor)
+{
+    struct hf_random random = hf_random_for(round->seed, 0);
+    if (round->change == LEAVE)
         expect(claim(actor, HF_OP_RESERVE, 1, A, 1), HF_GRANTED, "the unit of A");
     for (uint32_t lap = 0; lap < LAPS; lap++) {
         uint32_t of_a = FIRST_ID + 2 * lap, of_b = of_a + 1;
-        if (round->waits)
+        if (round->change == LEAVE)
             expect(claim(actor, HF_OP_JOIN, of_a, A, 1), HF_JOINED, "waiting for A");
         else
             expect(claim(actor, HF_OP_HOLD, of_a, A, 1), HF_GRANTED, "the unit of A");
         hf_fetch_add_acq_rel(&round->lap, 1);
         expect(change_both(round, actor, of_a, of_b), HF_BATCH_DONE, "the batch");
-        for (uint32_t i = hf_random_below(&random, 300); i > 0; i--)
-            hf_cpu_relax();
+        pause_for_others(&random);
         hf_fetch_add_acq_rel(&round->lap, 1);
         expect(resolve(actor, HF_OP_CANCEL, of_b), HF_CANCELLED, "the unit of B");
     }
@@ -133,7 +196,7 @@ static void look(struct round *round, struct hf_actor *actor)
     if (hf_load_acquire(&round->lap) != lap)
         return; /* B's unit may be that of the lap before, or A another's */
     hf_fetch_add_relaxed(&round->met, 1); /* a count */
-    if (round->waits ? a.result == HF_WAITING_LIST : a.availability.available == 0)
+    if (round->change == LEAVE ? a.result == HF_WAITING_LIST : a.availability.available == 0)
         hf_stress_fail("what a batch has taken was seen, and then what it had ended: %s, %d "
                        "available (HONEST-NO)",
                        hf_result_name(a.result), a.availability.available);
@@ -147,11 +210,29 @@ static void run(void *context, unsigned index)
     if (hf_actor_init(&actor, &round->engine, &round->ring) != 0)
         hf_stress_fail("out of memory");
     actor.now_ns = MADE_NS;
-    if (index == 0)
-        change(round, &actor);
-    while (hf_load_acquire(&round->ended) == 0)
-        look(round, &actor);
+    uint32_t last_lap = 0;
+    if (index == 0 && round->change == CANCEL)
+        cancel_laps(round, &actor);
+    else if (index == 0)
+        batch_laps(round, &actor);
+    while (hf_load_acquire(&round->ended) == 0) {
+        if (round->change == CANCEL)
+            forbid(round, &actor, &last_lap);
+        else
+            look(round, &actor);
+    }
     hf_actor_close(&actor);
+}
+
+/* All threads are joined. */
+static void judge_cancels(const struct round *round)
+{
+    for (uint32_t lap = 0; lap < LAPS; lap++)
+        if (round->cancelled[lap] && hf_load_relaxed(&round->denied[lap]) != 0)
+            hf_stress_fail(
+                "lap %u: a cancel was allowed, and the unit that it gave back was denied "
+                "to one who knew that none is allowed any more (HONEST-NO)",
+                lap);
 }
 
 static void set_up(struct round *round, uint64_t seed, uint64_t number)
@@ -160,7 +241,7 @@ static void set_up(struct round *round, uint64_t seed, uint64_t number)
     struct hf_actor actor;
     memset(round, 0, sizeof *round);
     round->seed = seed + number;
-    round->waits = number % 2 == 0;
+    round->change = (enum change)(number % CHANGES);
     if (hf_region_create(&region, 2, 3 * LAPS) != 0 ||
         hf_ring_init(&round->ring, RING_SLOTS, 1) != 0 ||
         hf_engine_init(&round->engine, &region, HF_DEFAULT_RETAIN_NS, MADE_NS) != 0 ||
@@ -181,16 +262,17 @@ int main(int argc, char **argv)
     hf_stress_begin("instant", argc, argv, &options);
     struct round *round = &round_now;
     uint64_t rounds = 0, met = 0;
-    for (; rounds < 2 || !hf_stress_over(); rounds++) {
+    for (; rounds < CHANGES || !hf_stress_over(); rounds++) {
         set_up(round, options.seed, rounds);
         hf_stress_run(options.threads, run, round);
+        judge_cancels(round);
         met += hf_load_relaxed(&round->met);
         hf_engine_close(&round->engine);
         hf_region_close(&round->engine.region);
         hf_ring_close(&round->ring);
     }
     if (met == 0)
-        hf_stress_fail("nobody saw a batch in its lap");
-    return hf_stress_done("%llu rounds of %u batches, seen %llu times", (unsigned long long)rounds,
+        hf_stress_fail("nobody saw a change in its lap");
+    return hf_stress_done("%llu rounds of %u changes, seen %llu times", (unsigned long long)rounds,
                           LAPS, (unsigned long long)met);
 }
