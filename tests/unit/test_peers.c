@@ -258,6 +258,15 @@ static bool answer(struct false_redis *redis, const struct piece pieces[8], char
     return true;
 }
 
+/* Our end, and then the peer's: closing with input unread would reset the connection instead. */
+static void end(int connection)
+{
+    char bytes[8192];
+    shutdown(connection, SHUT_WR);
+    while (recv(connection, bytes, sizeof bytes, 0) > 0)
+        ;
+}
+
 /* Answers what one connection asks until it is closed. */
 static void serve_one(struct false_redis *redis, int connection)
 {
@@ -271,8 +280,11 @@ static void serve_one(struct false_redis *redis, int connection)
         struct piece pieces[8];
         size_t taken;
         while ((taken = read_command(bytes, count, pieces)) > 0) {
-            if (!answer(redis, pieces, out) || send(connection, out, strlen(out), MSG_NOSIGNAL) < 0)
+            if (!answer(redis, pieces, out) ||
+                send(connection, out, strlen(out), MSG_NOSIGNAL) < 0) {
+                end(connection);
                 return;
+            }
             count -= taken;
             memmove(bytes, bytes + taken, count);
         }
