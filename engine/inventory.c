@@ -24,7 +24,7 @@ static bool is_involved(const struct hf_inventory_cell *cell, uint64_t word)
  */
 static bool is_helpless(const struct hf_inventory_cell *cell)
 {
-    return hf_load_acquire(&cell->held) == 0 && hf_load_acquire(&cell->giving) == 0;
+    return hf_load_acquire(&cell->held) == 0 && hf_inventory_announced(cell) == 0;
 }
 
 enum hf_claim hf_inventory_claim(struct hf_inventory_cell *cell, uint32_t qty, uint64_t *word)
@@ -96,8 +96,9 @@ void hf_inventory_copy(const struct hf_inventory_cell *cell, uint32_t rules, str
 struct hf_rules_mark hf_inventory_rules_mark(const struct hf_inventory_cell *cell)
 {
     /* Each change of the settings makes the other copy current; a second one, which makes this copy
-     * current again, comes with another sequence. Acquire, both: pairs with hf_inventory_put(). */
-    uint32_t rules = hf_load_acquire(&cell->rules);
+     * current again, comes with another sequence. Acquire, both: pairs with hf_inventory_put(); and the
+     * first seq_cst, see hf_inventory_announce(). */
+    uint32_t rules = hf_load_seq_cst(&cell->rules);
     uint64_t last = hf_load_acquire(
         &cell->copies[rules & HF_RULE_COPY][offsetof(struct hf_rules, sequence) / 8]);
     return (struct hf_rules_mark){.copy = rules & HF_RULE_COPY, .sequence = (uint32_t)last};
@@ -191,7 +192,8 @@ bool hf_inventory_put(const struct hf_mcas *mcas, struct hf_inventory_cell *cell
     uint32_t rules = rules_of(&copy->settings, how->counted) | other;
     if (how->between)
         rules |= HF_RULE_BETWEEN;
-    hf_store_release(&cell->rules, rules | HF_RULE_FRESH); /* pairs with is_involved() */
+    /* Release pairs with is_involved(); seq_cst: see hf_inventory_announce(). */
+    hf_store_seq_cst(&cell->rules, rules | HF_RULE_FRESH);
     bool closes = (copy->settings.flags & HF_INVENTORY_CLOSE_WHEN_SOLD_OUT) != 0;
     *word = bump(mcas, cell, how->change > 0 ? how->change : 0,
                  how->reopen || !closes ? HF_WORD_SEALED : 0);

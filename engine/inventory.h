@@ -86,6 +86,29 @@ struct hf_inventory_cell {
 };
 _Static_assert(sizeof(struct hf_inventory_cell) == 256, "the first line is the hot one");
 
+/*
+ * Something is on its way back to the inventory, and nobody is refused for want of it, until it is
+ * withdrawn, after the word has changed. seq_cst, both of the first and the third, and the rules that
+ * hf_inventory_put() stores: whoever cancels announces it and then reads the rules; whoever has been
+ * told of new rules looks whether anything is announced. One of them sees what the other wrote.
+ */
+static inline void hf_inventory_announce(struct hf_inventory_cell *cell)
+{
+    hf_fetch_add_seq_cst(&cell->giving, 1);
+}
+
+static inline void hf_inventory_withdraw(struct hf_inventory_cell *cell)
+{
+    hf_fetch_sub_acq_rel(&cell->giving, 1); /* pairs with hf_inventory_announced() */
+}
+
+/* How many have announced something. Who finds none, and then the same word as before, knows that nothing
+ * was on its way at that word. */
+static inline uint32_t hf_inventory_announced(const struct hf_inventory_cell *cell)
+{
+    return hf_load_seq_cst(&cell->giving);
+}
+
 /* Takes `qty` units by a CAS, if nothing but their number stands against it. */
 enum hf_claim {
     HF_CLAIM_DONE,

@@ -29,7 +29,8 @@ static struct transition transition_of(enum hf_operation operation, enum hf_stat
 static bool is_free(const struct hf_inventory_cell *inventory)
 {
     const uint32_t involved = HF_RULE_CUTOFF | HF_RULE_COUNTED | HF_RULE_FRESH | HF_RULE_BETWEEN;
-    return (hf_load_acquire(&inventory->rules) & involved) == 0; /* pairs with hf_inventory_put() */
+    /* seq_cst, pairs with hf_inventory_put(): see hf_inventory_announce(). */
+    return (hf_load_seq_cst(&inventory->rules) & involved) == 0;
 }
 
 void hf_resolve_record(struct hf_actor *actor, uint32_t number, uint64_t word, uint32_t held,
@@ -54,7 +55,7 @@ void hf_resolve_record(struct hf_actor *actor, uint32_t number, uint64_t word, u
         serve = hf_units_return(actor, inventory, changed->qty, counter, changed->qty);
     }
     if (changed->state == HF_STATE_CANCELLED)
-        hf_fetch_sub_acq_rel(&inventory->giving, 1); /* after the word has changed */
+        hf_inventory_withdraw(inventory);
     /* Afterwards: who finds too few units, and no hold that could lapse, does not look for any. */
     if (held != 0)
         hf_fetch_sub_acq_rel(&inventory->held, held);
@@ -89,11 +90,11 @@ static bool resolve_plain(struct hf_actor *actor, enum hf_operation operation,
         !hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) /* as every change */
         return false;
     bool cancels = transition.to == HF_STATE_CANCELLED;
-    if (cancels) /* pairs with the loads of who refuses, as in hf_transaction_announce_cancels() */
-        hf_fetch_add_acq_rel(&inventory->giving, 1);
+    if (cancels) /* as hf_transaction_announce_cancels() */
+        hf_inventory_announce(inventory);
     if (!is_free(inventory)) { /* step 2 */
         if (cancels)
-            hf_fetch_sub_acq_rel(&inventory->giving, 1);
+            hf_inventory_withdraw(inventory);
         hf_store_release(&cell->word, word); /* as it was */
         return false;
     }

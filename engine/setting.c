@@ -215,8 +215,7 @@ static unsigned set(struct hf_actor *actor, struct hf_inventory_cell *cell,
     bool strict = (flags & HF_REQUEST_STRICT) != 0 && (change->fields & HF_SET_SELL_LIMIT) != 0;
     int64_t sold = (int64_t)old.settings.sell_limit - hf_word_available(word);
     if (strict && sold > (int64_t)rules.settings.sell_limit) {
-        /* Acquire: the word is loaded again behind it, as in hf_inventory_weigh(). */
-        if (hf_load_acquire(&cell->giving) != 0 ||
+        if (hf_inventory_announced(cell) != 0 ||
             hf_mcas_load(&actor->engine->region.mcas, &cell->word) != word)
             return HF_PUT_ASIDE_BUSY; /* units are on their way back */
         outcome->field = HF_FIELD_SELL_LIMIT;

@@ -92,11 +92,10 @@ static enum hf_attempt weigh_gives(struct hf_transaction *change, struct hf_step
     return attempt;
 }
 
-/* True if others have announced that they give something back. Acquire: who finds nothing, and then the
- * same word as before, knows that nothing was on its way at that word. */
+/* True if others have announced that they give something back. */
 static bool is_giving(const struct hf_use *use)
 {
-    return hf_load_acquire(&use->cell->giving) != (use->announced ? 1 : 0);
+    return hf_inventory_announced(use->cell) != (use->announced ? 1 : 0);
 }
 
 static enum hf_attempt weigh_join(struct hf_transaction *change, struct hf_step *step)
@@ -322,7 +321,7 @@ static void announce(struct hf_use *use)
     if (use->announced)
         return;
     use->announced = true;
-    hf_fetch_add_acq_rel(&use->cell->giving, 1); /* pairs with the loads of who refuses */
+    hf_inventory_announce(use->cell);
 }
 
 /*
@@ -367,8 +366,8 @@ void hf_transaction_withdraw(struct hf_transaction *change)
 {
     for (uint32_t i = 0; i < change->use_count; i++) {
         struct hf_use *use = &change->uses[i];
-        if (use->announced) /* acq_rel: after the words have changed */
-            hf_fetch_sub_acq_rel(&use->cell->giving, 1);
+        if (use->announced)
+            hf_inventory_withdraw(use->cell);
         use->announced = false;
     }
 }

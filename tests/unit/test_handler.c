@@ -200,21 +200,27 @@ static void expect_refusals(struct hf_connection *connection, uint8_t first, uin
     cr_expect_eq(met, count);
 }
 
+/* One unit, and number 200 has it. */
+static void sell_out(void)
+{
+    struct hf_request request = create(1);
+    answered_at_once(&request);
+    request = reserve(200);
+    answered_at_once(&request);
+}
+
 /* All that came together is answered together, but one that is no plain reserve, and what is behind it. */
 Test(handler, refusals_that_came_together_are_answered_at_once_and_in_order)
 {
     uint8_t bytes[(HF_BURST_MAX + 8) * HF_RESERVE_BYTES];
     struct hf_connection connection = {.socket = 0};
-    struct hf_request request = create(1);
     uint32_t read;
-    answered_at_once(&request);
-    request = reserve(200);
-    answered_at_once(&request);
+    sell_out();
     size_t count = encode_reserves(bytes, 1, HF_BURST_MAX + 8);
     cr_expect_eq(execute_burst(&connection, bytes, count, &read), HF_BURST_MAX);
     cr_expect_eq(read, HF_BURST_MAX);
     expect_refusals(&connection, 1, HF_BURST_MAX);
-    request = about(HF_OP_RESERVATION_GET, 1);
+    const struct hf_request request = about(HF_OP_RESERVATION_GET, 1);
     hf_request_encode(bytes + 3 * HF_RESERVE_BYTES, &request, 1);
     cr_expect_eq(execute_burst(&connection, bytes, count, &read), 3);
     cr_expect_eq(read, 3);
@@ -233,11 +239,8 @@ Test(handler, bursts_of_refusals_are_bounded)
 {
     uint8_t bytes[HF_BURST_MAX * HF_RESERVE_BYTES];
     struct hf_connection connection = {.socket = 0};
-    struct hf_request request = create(1);
     uint32_t read;
-    answered_at_once(&request);
-    request = reserve(200);
-    answered_at_once(&request);
+    sell_out();
     size_t count = encode_reserves(bytes, 1, HF_BURST_MAX);
     while (execute_burst(&connection, bytes, count, &read) != 0)
         cr_assert_lt(connection.output.bytes, 2u << 20);

@@ -634,3 +634,39 @@ Test(setting, counting_does_not_make_old_settings_look_like_new_ones)
     cr_expect(hf_load_relaxed(&the_cell()->rules) & HF_RULE_COUNTED);
     cr_expect_eq(hf_load_relaxed(&the_cell()->word), word);
 }
+
+/* How many units are sold is told when none are on their way back. */
+Test(setting, a_strict_limit_waits_for_units_on_their_way_back)
+{
+    const struct hf_request strict = {
+        .operation = HF_OP_INVENTORY_SET,
+        .flags = HF_REQUEST_STRICT,
+        .inventory_id = 1,
+        .change = {.fields = HF_SET_SELL_LIMIT, .settings = {.sell_limit = 4}},
+    };
+    cr_assert_eq(reserve(ME, 5), HF_GRANTED);
+    hf_inventory_announce(the_cell());
+    cr_expect_eq(hf_rig_try(&rig, &strict), HF_PUT_ASIDE_BUSY);
+    hf_inventory_withdraw(the_cell());
+    cr_expect_eq(hf_rig_try(&rig, &strict), HF_BELOW_SOLD);
+}
+
+/* The last unit is not the last while others are on their way back. */
+Test(setting, a_sale_is_not_closed_while_units_are_on_their_way_back)
+{
+    const struct hf_request all = {.operation = HF_OP_RESERVE,
+                                   .id = hf_id_of_number(900),
+                                   .inventory_id = 1,
+                                   .customer_id = ME,
+                                   .qty = CAPACITY - 1};
+    struct hf_request last = all;
+    last.id = hf_id_of_number(901);
+    last.qty = 1;
+    set_flags(HF_INVENTORY_CLOSE_WHEN_SOLD_OUT, HF_INVENTORY_CLOSE_WHEN_SOLD_OUT);
+    hf_inventory_announce(the_cell());
+    cr_expect_eq(hf_rig_try(&rig, &all), HF_GRANTED, "there is one more");
+    cr_expect_eq(hf_rig_try(&rig, &last), HF_PUT_ASIDE_BUSY);
+    hf_inventory_withdraw(the_cell());
+    cr_expect_eq(hf_rig_try(&rig, &last), HF_GRANTED);
+    cr_expect_neq(hf_rig_inventory(&rig, 1).flags & HF_INVENTORY_SOLD_OUT_CLOSED, 0);
+}
