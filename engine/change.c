@@ -167,7 +167,7 @@ static enum hf_attempt try_change(struct hf_transaction *change)
         if (attempt == HF_ATTEMPT_GO_ON)
             attempt = hf_transaction_take_cells(change);
         if (attempt == HF_ATTEMPT_GO_ON && !marked) {
-            hf_transaction_announce_cancels(change);
+            hf_transaction_announce_gives(change);
             attempt = hf_transaction_mark(change);
         }
         marked = true;

@@ -19,8 +19,8 @@
  *                  A change of several words has announced that before 5: until it is done, nobody
  *                  is refused for want of it, who may have seen the rest; such a refusal is put
  *                  aside. tests/stress/instant.c shows what happens without.
- *                  Cancels, in which the settings have a say, announce it before 3: these may change
- *                  meanwhile.
+ *                  What the lines give back by themselves is announced before 3: settings, which have
+ *                  a say in cancels, may change meanwhile, and deadlines pass.
  *   8. clear       the marks, leave the chains.
  *
  * Whatever is in the way before 5, chains and marks are let go and the operation is put aside or

@@ -53,8 +53,9 @@ struct hf_engine {
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t forgotten_ns;
     /* Written by all actors. */
     alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t reclaimed; /* reservations, for statistics */
-    _Atomic uint32_t lapsing; /* actors that are taking what is due out of the timer */
-    _Atomic uint32_t chores;  /* inventories whose list is to be served: the first, + 1 */
+    /* Actors that are taking what is due out of the timer (low 32 bits), and how often one began. */
+    _Atomic uint64_t lapsing;
+    _Atomic uint32_t chores; /* inventories whose list is to be served: the first, + 1 */
     /* The date of the newest change of each actor, by its number. Written by that actor. */
     struct hf_logged_date {
         alignas(HF_CACHE_LINE_BYTES) _Atomic uint64_t at_ns;

@@ -13,6 +13,9 @@
 /* An image, and an event. */
 #define LAPSE_CREDITS (1 + HF_UNITS_CREDITS)
 
+/* One more actor at the timer, and one more that began. */
+#define LAPSING_BEGIN (1ull << 32 | 1)
+
 /* How many entries of the bucket that is passing right now a refused claim looks at. */
 #define PEEK_ENTRIES 256
 
@@ -43,9 +46,16 @@ enum hf_lapse hf_lapse_one(struct hf_actor *actor, uint32_t number)
         !hf_units_find_counter(actor, hf_load_relaxed(&cell->inventory), expired.customer_id, word,
                                &counter))
         return HF_LAPSE_BUSY;
+    /* Before the mark: who does not find the hold in the timer, since somebody met the mark and filed it
+     * anew, for later, finds this. */
+    struct hf_inventory_cell *inventory =
+        &region->inventories[hf_load_relaxed(&cell->inventory)]; /* constant while in use */
     uint64_t seen = word;
-    if (!hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) /* as every change */
+    hf_inventory_announce(inventory);
+    if (!hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) { /* as every change */
+        hf_inventory_withdraw(inventory);
         return HF_LAPSE_BUSY;
+    }
     expired.state = HF_STATE_EXPIRED;
     expired.deadline_ns = 0;
     expired.sequence++;
@@ -248,9 +258,9 @@ bool hf_engine_tick(struct hf_actor *actor, uint32_t budget)
         return false;
     /* seq_cst, both, pairs with hf_lapse_for(): who does not find an entry in the timer finds that
      * somebody has it. */
-    hf_fetch_add_seq_cst(&actor->engine->lapsing, 1);
+    hf_fetch_add_seq_cst(&actor->engine->lapsing, LAPSING_BEGIN);
     bool again = do_what_is_due(actor, budget);
-    hf_fetch_add_seq_cst(&actor->engine->lapsing, UINT32_MAX); /* - 1 */
+    hf_fetch_add_seq_cst(&actor->engine->lapsing, UINT64_MAX); /* - 1 */
     return again;
 }
 
@@ -261,6 +271,7 @@ enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cel
     if (hf_engine_tick(actor, LAPSE_BUDGET) && hf_timer_backlog(&engine->timer, actor->now_ns))
         return HF_LAPSE_BUSY;
     uint32_t numbers[PEEK_ENTRIES];
+    uint64_t lapsing = hf_load_seq_cst(&engine->lapsing); /* pairs with hf_engine_tick() */
     uint32_t count = hf_timer_peek(&engine->timer, actor->now_ns, numbers, PEEK_ENTRIES);
     enum hf_lapse lapse = hf_load_relaxed(&cell->held) < before ? HF_LAPSE_SOME : HF_LAPSE_NONE;
     uint32_t inventory = (uint32_t)(cell - engine->region.inventories);
@@ -274,9 +285,10 @@ enum hf_lapse hf_lapse_for(struct hf_actor *actor, const struct hf_inventory_cel
         if (one == HF_LAPSE_SOME)
             lapse = HF_LAPSE_SOME;
     }
-    /* There may be more than were told, or in the hands of somebody else, who is at it. seq_cst,
-     * pairs with hf_engine_tick(). */
-    if (lapse == HF_LAPSE_NONE && (count == PEEK_ENTRIES || hf_load_seq_cst(&engine->lapsing) != 0))
+    /* There may be more than were told, or in the hands of somebody else, who is at it, or was: who moves
+     * an entry from one bucket to another may have had it while we looked. */
+    bool alone = (uint32_t)lapsing == 0 && hf_load_seq_cst(&engine->lapsing) == lapsing;
+    if (lapse == HF_LAPSE_NONE && (count == PEEK_ENTRIES || !alone))
         return HF_LAPSE_BUSY;
     return lapse;
 }

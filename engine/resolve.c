@@ -53,9 +53,8 @@ void hf_resolve_record(struct hf_actor *actor, uint32_t number, uint64_t word, u
         hf_store_release(&region->terms[number].due_ns,
                          hf_retention_end_ns(actor->engine, changed->changed_at_ns));
         serve = hf_units_return(actor, inventory, changed->qty, counter, changed->qty);
-    }
-    if (changed->state == HF_STATE_CANCELLED)
         hf_inventory_withdraw(inventory);
+    }
     /* Afterwards: who finds too few units, and no hold that could lapse, does not look for any. */
     if (held != 0)
         hf_fetch_sub_acq_rel(&inventory->held, held);
@@ -89,11 +88,11 @@ static bool resolve_plain(struct hf_actor *actor, enum hf_operation operation,
     if (!is_free(inventory) || !hf_ring_credit(&actor->log, 1 + HF_UNITS_CREDITS) ||
         !hf_cas_acq_rel(&cell->word, &seen, word | HF_WORD_MARKED)) /* as every change */
         return false;
-    bool cancels = transition.to == HF_STATE_CANCELLED;
-    if (cancels) /* as hf_transaction_announce_cancels() */
+    bool gives = hf_state_is_final(transition.to);
+    if (gives) /* as hf_transaction_announce_gives() */
         hf_inventory_announce(inventory);
     if (!is_free(inventory)) { /* step 2 */
-        if (cancels)
+        if (gives)
             hf_inventory_withdraw(inventory);
         hf_store_release(&cell->word, word); /* as it was */
         return false;

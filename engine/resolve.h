@@ -5,7 +5,7 @@
  * step, without what only more than that needs: words to weigh, guards, counts of customers. That is the
  * plain way, with a third of the instructions:
  *   1. win the CAS on the reservation's word, with the mark. From here on nobody else changes it
- *      (RESOLVES-ONCE). A cancel announces that units are on their way
+ *      (RESOLVES-ONCE). Whatever gives units back announces it
  *   2. look at the inventory's rules again: what is true with the mark set is true of the instant at
  *      which the reservation changes. If they change behind that, nobody who was told so is refused
  *      the units
@@ -28,7 +28,7 @@ void hf_engine_resolve(struct hf_actor *actor, enum hf_operation operation, cons
 
 /* Steps 3 to 5, also of an expiry. `changed`: the new content of the reservation with this number, whose
  * mark is ours; `word`: what it was, without the mark; `held`: units that it held before; `counter`: of its
- * customer, or NULL. If it is CANCELLED, that was announced. */
+ * customer, or NULL. If units go back, that was announced. */
 void hf_resolve_record(struct hf_actor *actor, uint32_t number, uint64_t word, uint32_t held,
                        uint8_t reason, struct hf_customer_cell *counter,
                        struct hf_reservation *changed);

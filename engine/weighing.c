@@ -284,6 +284,9 @@ enum hf_attempt hf_transaction_confirm_refusal(struct hf_transaction *change)
     case HF_LAPSE_BUSY:
         return HF_ATTEMPT_BUSY;
     }
+    /* Or somebody else has what lapsed, and announced it before it was out of reach. */
+    if (is_giving(use))
+        return HF_ATTEMPT_BUSY;
     /* What lapsed may have become an offer at once: whatever came back, it moved the word. */
     return hf_mcas_load(&hf_transaction_region(change)->mcas, &use->cell->word) != word
                ? HF_ATTEMPT_AGAIN
@@ -325,16 +328,16 @@ static void announce(struct hf_use *use)
 }
 
 /*
- * The settings decide whether a confirmed reservation may be cancelled, or made smaller: those in force
- * when its mark is set. If they change before its units are back, whoever has been told so is not refused
- * these units afterwards.
+ * Before the marks. The settings decide whether a confirmed reservation may be cancelled, or made smaller:
+ * those in force when its mark is set. If they change before its units are back, whoever has been told so
+ * is not refused these units afterwards. Nor is whoever asks behind the deadline of a hold that is being
+ * released.
  */
-void hf_transaction_announce_cancels(struct hf_transaction *change)
+void hf_transaction_announce_gives(struct hf_transaction *change)
 {
     for (uint32_t i = 0; i < change->step_count; i++) {
         const struct hf_step *step = &change->steps[i];
-        if (step->decision.changes && !step->makes && step->before.state == HF_STATE_CONFIRMED &&
-            hf_step_units_taken(step) < 0)
+        if (step->decision.changes && !step->makes && hf_step_units_taken(step) < 0)
             announce(step->use);
     }
 }

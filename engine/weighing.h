@@ -19,7 +19,7 @@ enum hf_attempt hf_transaction_weigh(struct hf_transaction *change);
 enum hf_attempt hf_transaction_confirm_refusal(struct hf_transaction *change);
 
 /* Before the marks; before the claim; and after giving back, or when nothing comes of it. */
-void hf_transaction_announce_cancels(struct hf_transaction *change);
+void hf_transaction_announce_gives(struct hf_transaction *change);
 void hf_transaction_announce(struct hf_transaction *change);
 void hf_transaction_withdraw(struct hf_transaction *change);
 

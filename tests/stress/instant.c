@@ -10,6 +10,9 @@
  * ask for A's unit. Who is told that there is none, when the cancel was allowed, and so came before
  * that, was told a lie.
  *
+ * A hold lapses as a lap begins, and the changer and everybody else may notice. Who is told then that A has
+ * no unit was told a lie.
+ *
  * Those who ask take nothing: they want more units than there can be, and are told how many there are. The
  * ring is so large that it need not be drained in a round.
  */
@@ -19,6 +22,7 @@
 #include "base/atomics.h"
 #include "base/clock.h"
 #include "engine/execute.h"
+#include "engine/lapse.h"
 #include "tests/lib/stress.h"
 
 #define LAPS       2000u
@@ -29,7 +33,7 @@
 #define FIRST_ID   100u
 
 /* How A is let go. */
-enum change { RELEASE, LEAVE, CANCEL, CHANGES };
+enum change { RELEASE, LEAVE, CANCEL, LAPSE, CHANGES };
 
 struct round {
     struct hf_engine engine;
@@ -163,6 +167,44 @@ static void forbid(struct round *round, struct hf_actor *actor, uint32_t *last_l
         hf_store_relaxed(&round->denied[lap / 2], 1); /* judged after the join */
 }
 
+/* The date of a lap: its hold's deadline. */
+static uint64_t date_of(uint32_t lap)
+{
+    return MADE_NS + (uint64_t)(lap + 1) * HF_NS_PER_S;
+}
+
+static void lapse_laps(struct round *round, struct hf_actor *actor)
+{
+    struct hf_random random = hf_random_for(round->seed, 0);
+    for (uint32_t lap = 0; lap < LAPS; lap++) {
+        actor->now_ns = date_of(lap) - HF_NS_PER_S;
+        expect(claim(actor, HF_OP_HOLD, FIRST_ID + lap, A, 1), HF_GRANTED, "the unit of A");
+        hf_fetch_add_acq_rel(&round->lap, 1);
+        actor->now_ns = date_of(lap);
+        hf_actor_enter(actor);
+        hf_engine_tick(actor, 64);
+        hf_actor_exit(actor);
+        pause_for_others(&random);
+        hf_fetch_add_acq_rel(&round->lap, 1);
+    }
+    hf_store_release(&round->ended, 1);
+}
+
+static void look_for_lapsed(struct round *round, struct hf_actor *actor)
+{
+    uint32_t lap = hf_load_acquire(&round->lap);
+    if (lap % 2 == 0)
+        return;
+    actor->now_ns = date_of(lap / 2);
+    struct hf_outcome a = claim(actor, HF_OP_RESERVE, 3, A, 2);
+    expect(a, HF_SOLD_OUT, "two units of A");
+    if (hf_load_acquire(&round->lap) != lap)
+        return;                           /* it may be held in the next lap */
+    hf_fetch_add_relaxed(&round->met, 1); /* a count */
+    if (a.availability.available == 0)
+        hf_stress_fail("A's unit was denied behind the deadline of its hold (HONEST-NO)");
+}
+
 static void batch_laps(struct round *round, struct hf_actor *actor)
 {
     struct hf_random random = hf_random_for(round->seed, 0);
@@ -213,11 +255,15 @@ static void run(void *context, unsigned index)
     uint32_t last_lap = 0;
     if (index == 0 && round->change == CANCEL)
         cancel_laps(round, &actor);
+    else if (index == 0 && round->change == LAPSE)
+        lapse_laps(round, &actor);
     else if (index == 0)
         batch_laps(round, &actor);
     while (hf_load_acquire(&round->ended) == 0) {
         if (round->change == CANCEL)
             forbid(round, &actor, &last_lap);
+        else if (round->change == LAPSE)
+            look_for_lapsed(round, &actor);
         else
             look(round, &actor);
     }
