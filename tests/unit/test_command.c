@@ -287,7 +287,7 @@ Test(command, it_has_three_descriptors)
     start("readlink /proc/$$/fd/0 > stdin; exec sleep 60");
     await_file("stdin");
     /* More while it starts: the shell's own, and what the program is loaded from. */
-    int count = count_open(command.pid);
+    unsigned count = count_open(command.pid);
     for (int i = 0; i < 2000 && count != 3; i++, count = count_open(command.pid))
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     cr_expect_eq(count, 3);
